@@ -1,0 +1,57 @@
+# The two commands: `make preflight` and `make test`. `make help` names the rest.
+PYTHON ?= python3
+VENV ?= .venv
+INVENTORY ?= inventories/local
+ARGS ?=
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help preflight test lint unit browser molecule bench docs build lab-up lab-down clean
+
+help:  ## What there is
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Pinned requirements in a virtual environment of the clone's own; made again when a pin changes.
+$(VENV)/.preflight: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit("%s is Python %d.%d; goready.preflight needs 3.11 or newer: make PYTHON=python3.12 ..." % (sys.executable, *sys.version_info[:2]) if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing requirements.txt into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.preflight requirements-dev.txt
+	@echo "Installing requirements-dev.txt into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+preflight: $(VENV)/.preflight  ## Verify this machine, or INVENTORY=... with ARGS='...'
+	@$(BIN)/ansible-playbook preflight.yml -i $(INVENTORY) $(ARGS)
+
+test: $(VENV)/.test  ## Everything CI runs
+	@tests/run all
+
+lint unit browser molecule: $(VENV)/.test
+	@tests/run $@
+
+lint:     ## Linters, sanity, documentation, the built tarball
+unit:     ## Unit and property tests
+browser:  ## The HTML report in headless Chromium
+molecule: ## Real hosts: the playbook as a user runs it
+
+bench: $(VENV)/.test  ## Side by side: setup, this verification, a playbook of one task a check
+	@tests/lab/install && tests/lab/enter $(BIN)/python bench/run.py $(ARGS)
+
+docs: $(VENV)/.test  ## Write docs/checks/ from the catalogue
+	@PYTHONPATH=collections $(BIN)/python docs/generate.py
+
+build: $(VENV)/.preflight  ## The collection's tarball
+	@$(BIN)/ansible-galaxy collection build --force
+
+lab-up: $(VENV)/.test  ## Start real test hosts: ARGS='web1 web2:arm64'
+	@tests/lab/install && tests/lab/enter $(BIN)/python tests/lab/lab.py up $(ARGS)
+
+lab-down:  ## Remove the test hosts
+	@tests/lab/enter $(BIN)/python tests/lab/lab.py down $(ARGS)
+
+clean:  ## Remove what make made
+	rm -rf $(VENV) reports tests/output .ansible goready-preflight-*.tar.gz

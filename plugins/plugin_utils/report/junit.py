@@ -1,0 +1,97 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""junit.xml for a CI server: one test suite a host, one test case a result.
+
+What makes a job red is what the gate says: a failure is an unwaived ``fail`` at or above the gate, an error an unwaived
+``error`` or ``unknown`` at or above it (or a host without a result). A finding below the gate is a passed case that says
+so in its output; waived, not applicable and not selected results are skipped with their reason.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, text
+
+
+def render(report: model.Report) -> Iterator[str]:
+    """The text of junit.xml, a test suite at a time."""
+    suites = [_suite(host, row) for host, row in zip(report.document["hosts"], report.hosts)]
+    totals = [sum(counts[index] for counts, _xml in suites) for index in range(4)]
+    seconds = 0.0 if report.seconds is None else report.seconds
+    yield '<?xml version="1.0" encoding="UTF-8"?>\n'
+    yield f'<testsuites name="goready.preflight" {_counts(totals)} time="{seconds:.3f}">\n'
+    for _numbers, xml in suites:
+        yield xml
+    yield "</testsuites>\n"
+
+
+def _counts(numbers: list[int]) -> str:
+    return 'tests="{}" failures="{}" errors="{}" skipped="{}"'.format(*numbers)
+
+
+def _suite(host: Mapping[str, Any], row: model.HostRow) -> tuple[list[int], str]:
+    name = host["name"]
+    numbers = [len(host["results"]), row.kinds["blocker"], row.kinds["unclear"], 0]
+    cases = []
+    if row.error:
+        numbers[0] += 1
+        numbers[2] += 1
+        cases.append(_case(name, "verification", _element("error", row.error, row.error, "noresult")))
+    for result in host["results"]:
+        body = _body(result, host, row)
+        numbers[3] += body.startswith("<skipped")
+        title = f"{result['id']} [{result['subject']}]" if result.get("subject") else result["id"]
+        cases.append(_case(f"{name}.{result['id'].split('.', 1)[0]}", title, body))
+    started = text.parse_time(host.get("started"))
+    # The format's own schema knows no zone: UTC, without saying so.
+    stamp = f' timestamp="{started:%Y-%m-%dT%H:%M:%S}"' if started else ""
+    head = f'<testsuite name={_attribute(name)} {_counts(numbers)} time="{(row.duration_ms or 0) / 1000:.3f}"{stamp}>\n'
+    return numbers, head + "".join(cases) + "</testsuite>\n"
+
+
+def _case(classname: str, name: str, body: str) -> str:
+    return f"<testcase classname={_attribute(classname)} name={_attribute(name)}{'>' + body + '</testcase>' if body else '/>'}\n"
+
+
+def _body(result: Mapping[str, Any], host: Mapping[str, Any], row: model.HostRow) -> str:
+    status, reason = result["status"], result.get("reason") or ""
+    if status == "pass":
+        return ""
+    if status not in model.OPEN:
+        return _element("skipped", f"{text.STATUS_WORDS[status]}: {reason}")
+    kind = row.kind_of(result)
+    if kind == "waived":
+        note = next((item for item in reversed(result.get("evidence") or ()) if str(item).startswith("waived ")), "waived")
+        return _element("skipped", f"{note}; {reason}")
+    if kind == "blocker":
+        return _element("failure", reason, _details(result), result["severity"])
+    if kind == "unclear":
+        return _element("error", reason, _details(result), status)
+    return f"<system-out>{_content(f'{status} below the gate ({result['severity']}): {_details(result)}')}</system-out>"
+
+
+def _details(result: Mapping[str, Any]) -> str:
+    lines = [result.get("reason") or ""]
+    for label, key in (("found", "actual"), ("wanted", "expected")):
+        if result.get(key) is not None:
+            lines.append(f"{label}: {text.clip(text.plain(result[key]), 500)}")
+    lines += [f"evidence: {text.clip(str(item), 500)}" for item in (result.get("evidence") or ())[:20]]
+    remediation = result.get("remediation") or {}
+    lines += [f"{key}: {remediation[key]}" for key in ("hint", "command", "role") if remediation.get(key)]
+    return "\n".join(lines)
+
+
+def _element(tag: str, message: str, content: str = "", kind: str = "") -> str:
+    attributes = f" message={_attribute(message)}" + (f" type={_attribute(kind)}" if kind else "")
+    return f"<{tag}{attributes}>{_content(content)}</{tag}>" if content else f"<{tag}{attributes}/>"
+
+
+def _attribute(value: str) -> str:
+    return quoteattr(text.line(value))
+
+
+def _content(value: str) -> str:
+    return escape(text.visible(value))

@@ -1,0 +1,623 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one model of a run that every renderer shows: :func:`load` reads a run's files, :func:`build` calculates.
+
+``Report.document`` is report.json. The other fields of :class:`Report` are views of the same results (the same failure
+on many hosts as one line, the rows of the host table, what to do next), so that no renderer calculates and all of them
+say the same.
+
+How two runs are compared. A finding is *open* while its result is ``fail``, ``error`` or ``unknown``, waived or not
+(a waiver accepts a finding, it does not mend it). By host and fingerprint:
+
+- *new*: open now and not open in the baseline, or a ``fail`` that was only ``error`` or ``unknown`` there;
+- *unchanged*: open in both;
+- *fixed*: open in the baseline and now judged ``pass`` or ``notapplicable``, or its subject is gone from a host where
+  the check ran;
+- *unverified*: open in the baseline and not judged now (the host gave no result, the check was not selected, or its
+  facts could not be collected). That is no proof of anything, so it does not count as fixed.
+
+Hosts that only one of the two runs has are named; the findings of a host that is gone are neither fixed nor unverified.
+"""
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from ansible_collections.goready.preflight.plugins.plugin_utils import engine
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import text
+
+SCHEMA_VERSION = "1.0"
+HOST_FORMAT = 1
+NO_RESULT = "no result was written for this host (it failed before verification; see the play's output)"
+
+OPEN = ("fail", "error", "unknown")
+# The kinds of findings, in the order in which a person works through them.
+KINDS = ("blocker", "unclear", "warning", "notice", "waived")
+# What a host shows for a family of checks, from worst to best.
+STATES = ("blocker", "unclear", "warning", "notice", "waived", "pass", "none")
+
+_PLATFORM = ("os", "version", "arch", "goarch", "kernel")
+_SERVICE = ("name", "unit", "declared", "state", "pids", "go_version", "revision", "listeners", "container")
+_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Results of one finding that say the same: one reason, the hosts it was said on, and one of them in full."""
+
+    subject: str
+    reason: str
+    hosts: tuple[str, ...]
+    example: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Mend:
+    """One way to mend a finding and the subjects it is for (empty: all of them)."""
+
+    hint: str
+    command: str
+    role: str
+    safe: str
+    subjects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check that gave the same status on some hosts: one line of a report."""
+
+    key: str
+    check: str
+    title: str
+    family: str
+    why: str
+    status: str
+    severity: str
+    kind: str
+    waived: bool
+    results: int
+    new: int
+    hosts: tuple[str, ...]
+    subjects: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    mends: tuple[Mend, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "check": self.check, "status": self.status, "severity": self.severity, "waived": self.waived,
+            "kind": self.kind, "results": self.results, "subjects": list(self.subjects), "hosts": list(self.hosts),
+            "reasons": [variant.reason for variant in self.variants[:5]],
+        }
+
+
+@dataclass(frozen=True)
+class HostRow:
+    """One host of the host table. ``kinds`` counts its results by kind, ``states`` is its worst state per family."""
+
+    name: str
+    verdict: str
+    reachable: bool | None
+    error: str
+    platform: str
+    services: tuple[str, ...]
+    duration_ms: int | None
+    kinds: Mapping[str, int]
+    passed: int
+    states: tuple[str, ...]
+    gate: str
+
+    def kind_of(self, result: Mapping[str, Any]) -> str:
+        """Which of KINDS an open result of this host is."""
+        return _kind(result, text.rank(self.gate))
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One check of the table of checks: how many results of each status it gave."""
+
+    id: str
+    title: str
+    family: str
+    severity: str
+    statuses: Mapping[str, int]
+    waived: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do next: what, where, and the finding it belongs to."""
+
+    do: str
+    where: str
+    finding: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a renderer shows. ``findings`` are in the order of KINDS, then severity, then number of hosts."""
+
+    document: dict[str, Any]
+    headline: str
+    findings: tuple[Finding, ...]
+    steps: tuple[Step, ...]
+    families: tuple[str, ...]
+    hosts: tuple[HostRow, ...]
+    silent: tuple[HostRow, ...]
+    checks: tuple[CheckRow, ...]
+    seconds: float | None
+
+    @property
+    def verdict(self) -> str:
+        return str(self.document["verdict"])
+
+    def of_kind(self, *kinds: str) -> list[Finding]:
+        return [finding for finding in self.findings if finding.kind in kinds]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What an earlier report.json says about open findings: ``{host: {fingerprint: (check, subject, status, severity)}}``."""
+
+    run_id: str
+    started: str
+    hosts: Mapping[str, Mapping[str, tuple[str, str, str, str]]] = field(default_factory=dict)
+
+
+# Reading
+
+def load(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """``run.json`` and the hosts' documents of a run's folder, every host of the run with one.
+
+    A host without a document, or with one that cannot be read, gets a row that says so. Raises ValueError where the
+    folder holds no run.
+    """
+    try:
+        run = json.loads((run_dir / "run.json").read_text("utf-8"))
+    except OSError as exc:
+        raise ValueError(f"{run_dir} holds no run: run.json cannot be read: {exc.strerror}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise ValueError(f"{run_dir} holds no run: run.json is no JSON: {exc}") from exc
+    if not isinstance(run, dict) or not isinstance(run.get("id"), str) or not isinstance(run.get("hosts"), list):
+        raise ValueError(f"{run_dir} holds no run: run.json has no id or no list of hosts")
+    shared: dict[Any, Any] = {}
+    found = {}
+    for path in sorted((run_dir / "hosts").glob("*.json")):
+        if not path.name.startswith("."):
+            one = _read_host(path, shared)
+            found[one["name"]] = one
+    names = [str(name) for name in run["hosts"]]
+    hosts = [found.pop(name, None) or silent_host(name, NO_RESULT) for name in dict.fromkeys(names)]
+    return run, hosts + list(found.values())
+
+
+def silent_host(name: str, error: str) -> dict[str, Any]:
+    """The document of a host that gave none."""
+    return {"format": HOST_FORMAT, "name": name, "reachable": None, "verdict": "inconclusive", "error": error}
+
+
+def _read_host(path: Path, shared: dict[Any, Any]) -> dict[str, Any]:
+    name = unquote(path.name.removesuffix(".json"))
+    try:
+        raw = path.read_text("utf-8")
+        # NaN and Infinity are no JSON, though Python writes them: they would make the report unreadable for others.
+        host = json.loads(raw, parse_constant=str)
+        if "\\ud" in raw or "\\uD" in raw:
+            host = _encodable(host)
+        _expect_host(host)
+    except (OSError, ValueError, RecursionError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else exc
+        return silent_host(name, f"the result of this host cannot be read: {path.name}: {reason}")
+    host["results"] = [_share(result, shared) for result in host["results"]]
+    return dict(host)
+
+
+def _expect_host(host: Any) -> None:
+    if not isinstance(host, dict) or host.get("format") != HOST_FORMAT:
+        raise ValueError(f"expected a host document of format {HOST_FORMAT}")
+    if not isinstance(host.get("name"), str) or host.get("verdict") not in engine.VERDICTS:
+        raise ValueError("it has no name or no verdict")
+    if not isinstance(host.setdefault("results", []), list):
+        raise ValueError("its results are no list")
+    for result in host["results"]:
+        if (not isinstance(result, dict) or result.get("status") not in engine.STATUSES
+                or result.get("severity") not in engine.SEVERITIES or not isinstance(result.get("id"), str)):
+            raise ValueError("one of its results has no id, status or severity")
+
+
+def _encodable(value: Any) -> Any:
+    """The same value without lone surrogates, which JSON can carry and UTF-8 cannot."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return value
+
+
+def _share(result: dict[str, Any], shared: dict[Any, Any]) -> dict[str, Any]:
+    """A fleet says the same thing thousands of times: equal parts of results become one object in memory."""
+    for key in ("id", "subject", "reason", "fingerprint", "status", "severity"):
+        value = result.get(key)
+        if isinstance(value, str):
+            result[key] = shared.setdefault(value, value)
+    remediation = result.get("remediation")
+    if isinstance(remediation, dict):
+        parts = tuple(remediation.items())
+        try:
+            result["remediation"] = shared.setdefault(parts, remediation)
+        except TypeError:  # a value that is no plain text: keep it as it is
+            pass
+    evidence = result.get("evidence")
+    if isinstance(evidence, list):
+        result["evidence"] = [shared.setdefault(item, item) if isinstance(item, str) else item for item in evidence]
+    return result
+
+
+def read_baseline(path: Path) -> Baseline:
+    """What an earlier report.json says about open findings. Raises ValueError (one sentence) where it is no report."""
+    try:
+        raw = path.read_bytes()
+    except OSError as exc:
+        raise ValueError(f"it cannot be read: {exc.strerror}") from exc
+    try:
+        report = json.loads(raw, object_hook=_baseline_object)
+    except RecursionError:
+        raise ValueError("it is no JSON document of a sane depth") from None
+    except UnicodeDecodeError:
+        raise ValueError("it is no JSON document: it is not text in UTF-8") from None
+    except ValueError as exc:
+        raise ValueError(f"it is no JSON document: {exc}") from exc
+    if not isinstance(report, dict) or "schema_version" not in report:
+        raise ValueError("it has no schema_version: expected a report.json that this collection wrote")
+    version = report["schema_version"]
+    if not isinstance(version, str) or version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+        raise ValueError(f"its schema_version is {version!r}: expected {SCHEMA_VERSION.split('.')[0]}.x")
+    run, hosts = report.get("run"), report.get("hosts")
+    if not isinstance(run, dict) or not isinstance(run.get("id"), str) or not isinstance(hosts, list):
+        raise ValueError("it has no run.id or no list of hosts")
+    known = {}
+    for host in hosts:
+        if not isinstance(host, dict) or not isinstance(host.get("name"), str) or not isinstance(host.get("results"), list):
+            raise ValueError("one of its hosts has no name or no list of results")
+        entries: dict[str, tuple[str, str, str, str]] = {}
+        for fingerprint, check, subject, status, severity in (r for r in host["results"] if isinstance(r, tuple)):
+            if status in OPEN and (fingerprint not in entries or entries[fingerprint][2] != "fail"):
+                entries[fingerprint] = (check, subject, status, severity)
+        known[host["name"]] = entries
+    return Baseline(run["id"], str(run.get("started") or ""), known)
+
+
+def _baseline_object(value: dict[str, Any]) -> Any:
+    """Results shrink to the five values a comparison needs while they are parsed: a big report stays small in memory."""
+    if "fingerprint" not in value or "reason" not in value:
+        return value
+    parts = tuple(value.get(key, "") for key in ("fingerprint", "id", "subject", "status", "severity"))
+    if not all(isinstance(part, str) for part in parts):
+        raise ValueError("one of its results has an id, subject, status or severity that is no text")
+    return tuple(sys.intern(part) for part in parts)
+
+
+# Calculating
+
+def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue: Mapping[str, engine.Check],
+          baseline: Baseline | None = None) -> Report:
+    """The report of a run. ``hosts`` are the hosts' documents as :func:`load` gives them."""
+    hosts = list(hosts)
+    gate = str(run.get("gate") or "high")
+    checks = _checks_used(hosts, catalogue)
+    families = tuple(dict.fromkeys(entry["family"] for entry in checks.values()))
+    delta = _delta(hosts, baseline) if baseline else None
+    fresh = {(entry["host"], entry["fingerprint"]) for entry in delta["new"]} if delta else set()
+
+    groups: dict[tuple[str, str, str, bool, str], list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
+    statuses: dict[str, dict[str, int]] = {check: dict.fromkeys(engine.STATUSES, 0) for check in checks}
+    waived: dict[str, int] = defaultdict(int)
+    failed = dict.fromkeys(reversed(engine.SEVERITIES), 0)
+    rows = []
+    for host in hosts:
+        own_gate = str(host.get("gate") or gate)
+        wall = text.rank(own_gate)
+        kinds = dict.fromkeys(KINDS, 0)
+        states: dict[str, str] = {}
+        passed = 0
+        for result in host.get("results") or ():
+            check, status = result["id"], result["status"]
+            statuses[check][status] += 1
+            if status in OPEN:
+                state = kind = _kind(result, wall)
+                kinds[kind] += 1
+                groups[check, status, result["severity"], bool(result.get("waived")), kind].append((host["name"], result))
+                if kind == "waived":
+                    waived[check] += 1
+                elif status == "fail":
+                    failed[result["severity"]] += 1
+            else:
+                passed += status == "pass"
+                state = "pass" if status == "pass" else "none"
+            family = checks[check]["family"]
+            if family not in states or STATES.index(state) < STATES.index(states[family]):
+                states[family] = state
+        rows.append(HostRow(
+            name=host["name"], verdict=host["verdict"], reachable=host.get("reachable"), error=str(host.get("error") or ""),
+            platform=_platform_words(host.get("platform") or {}),
+            services=tuple(str(service.get("name")) for service in host.get("services") or ()),
+            duration_ms=host.get("duration_ms"), kinds=kinds, passed=passed,
+            states=tuple(states.get(family, "none") for family in families), gate=own_gate,
+        ))
+
+    findings = sorted(
+        (_finding(key, members, checks[key[0]], fresh) for key, members in groups.items()),
+        key=lambda one: (KINDS.index(one.kind), -text.rank(one.severity), -len(one.hosts), one.check, one.status),
+    )
+    silent = tuple(row for row in rows if row.error)
+    started = text.parse_time(run.get("started"))
+    ended = max(filter(None, (text.parse_time(host.get("ended")) for host in hosts)), default=started)
+    verdicts = dict.fromkeys(reversed(engine.VERDICTS), 0)
+    for row in rows:
+        verdicts[row.verdict] += 1
+    totals = {status: sum(counts[status] for counts in statuses.values()) for status in engine.STATUSES}
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "run": {
+            "id": run["id"], "started": run.get("started"), "ended": ended.isoformat() if ended else run.get("started"),
+            "profile": run.get("profile"), "gate": gate, "mode": run.get("mode"),
+            "collection_version": run.get("collection_version"), "ansible_version": run.get("ansible_version"),
+        },
+        "verdict": engine.fleet_verdict(row.verdict for row in rows),
+        "summary": {"hosts": verdicts, "results": totals, "failed": failed, "waived": sum(waived.values())},
+        "checks": checks,
+        "hosts": [_host_document(host) for host in hosts],
+        "waivers": _waivers(hosts),
+        "delta": delta,
+        "findings": [finding.as_dict() for finding in findings],
+    }
+    return Report(
+        document=document,
+        headline=_headline(document["verdict"], findings, rows, silent),
+        findings=tuple(findings),
+        steps=_steps(document["verdict"], findings, silent),
+        families=families,
+        hosts=tuple(rows),
+        silent=silent,
+        checks=tuple(
+            CheckRow(check, entry["title"], entry["family"], entry["severity"], statuses[check], waived.get(check, 0))
+            for check, entry in checks.items()
+        ),
+        seconds=(ended - started).total_seconds() if ended and started else None,
+    )
+
+
+def _kind(result: Mapping[str, Any], wall: int) -> str:
+    if result.get("waived"):
+        return "waived"
+    above = text.rank(result["severity"]) >= wall
+    if result["status"] == "fail":
+        return "blocker" if above else "warning"
+    return "unclear" if above else "notice"
+
+
+def _checks_used(hosts: Sequence[Mapping[str, Any]], catalogue: Mapping[str, engine.Check]) -> dict[str, dict[str, Any]]:
+    """The catalogue entries of all results, in the catalogue's order, those from elsewhere behind them."""
+    own: dict[str, Mapping[str, Any]] = {}
+    severities: dict[str, str] = {}
+    for host in hosts:
+        for check, entry in (host.get("checks") or {}).items():
+            own.setdefault(check, entry)
+        for result in host.get("results") or ():
+            severities.setdefault(result["id"], result["severity"])
+    order = [check for check in catalogue if check in severities]
+    order += sorted(check for check in severities if check not in catalogue)
+    used = {}
+    for check in order:
+        if check in own:
+            entry = dict(own[check])
+        elif check in catalogue:
+            entry = catalogue[check].as_dict()
+        else:
+            entry = {}
+        empty = {
+            "title": check, "family": check.split(".", 1)[0], "severity": severities[check], "why": "", "tags": [],
+            "remediation": engine.Remediation().as_dict(),
+        }
+        used[check] = {**empty, **entry}
+    return used
+
+
+def _host_document(host: Mapping[str, Any]) -> dict[str, Any]:
+    platform = host.get("platform") or {}
+    return {
+        "name": host["name"],
+        "verdict": host["verdict"],
+        "reachable": host.get("reachable"),
+        "error": host.get("error"),
+        "platform": {key: platform.get(key) for key in _PLATFORM},
+        "services": [
+            {key: service.get(key) for key in (*_SERVICE, *(("explanation",) if "explanation" in service else ()))}
+            for service in host.get("services") or ()
+        ],
+        "results": host.get("results") or [],
+        "started": host.get("started"),
+        "ended": host.get("ended"),
+        "duration_ms": host.get("duration_ms"),
+    }
+
+
+def _platform_words(platform: Mapping[str, Any]) -> str:
+    system = " ".join(str(platform[key]) for key in ("os", "version") if platform.get(key))
+    arch = platform.get("goarch") or platform.get("arch")
+    return " · ".join(filter(None, (system[:1].upper() + system[1:], str(arch or ""))))
+
+
+def _finding(key: tuple[str, str, str, bool, str], members: list[tuple[str, Mapping[str, Any]]], entry: Mapping[str, Any],
+             fresh: set[tuple[str, str]]) -> Finding:
+    check, status, severity, is_waived, kind = key
+    same: dict[tuple[str, str], list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
+    for host, result in members:
+        same[result.get("subject") or "", result.get("reason") or ""].append((host, result))
+    variants = [
+        Variant(subject, reason, tuple(dict.fromkeys(host for host, _result in group)), group[0][1])
+        for (subject, reason), group in same.items()
+    ]
+    variants.sort(key=lambda one: -len(one.hosts))  # stable: equal ones stay in the order of the inventory
+    return Finding(
+        key=f"{check}:{status}:{severity}:{kind}", check=check, title=str(entry["title"]), family=str(entry["family"]),
+        why=str(entry.get("why") or ""), status=status, severity=severity, kind=kind, waived=is_waived,
+        results=len(members), new=sum((host, result.get("fingerprint")) in fresh for host, result in members),
+        hosts=tuple(dict.fromkeys(host for host, _result in members)),
+        subjects=tuple(dict.fromkeys(filter(None, (variant.subject for variant in variants)))),
+        variants=tuple(variants), mends=_mends(variants),
+    )
+
+
+def _mends(variants: Sequence[Variant]) -> tuple[Mend, ...]:
+    """The distinct ways to mend a finding, the most common first; which subjects each is for where there are several."""
+    ways: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
+    for variant in variants:
+        given = variant.example.get("remediation") or {}
+        way = tuple(str(given.get(key) or "") for key in ("hint", "command", "role", "safe"))
+        if any(way[:3]):
+            ways[way[0], way[1], way[2], way[3]].append(variant.subject)
+    if len(ways) == 1:
+        return (Mend(*next(iter(ways))),)
+    return tuple(Mend(*way, subjects=tuple(dict.fromkeys(filter(None, subjects)))) for way, subjects in ways.items())
+
+
+def _waivers(hosts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every host tells about the same waivers: one line each, used where any host used it."""
+    merged: dict[str, dict[str, Any]] = {}
+    order = ("active", "expired", "unused")
+    for host in hosts:
+        for waiver in host.get("waivers") or ():
+            key = engine.canonical({name: value for name, value in waiver.items() if name not in ("state", "results")})
+            if key not in merged:
+                merged[key] = dict(waiver)
+                continue
+            one = merged[key]
+            one["results"] = one.get("results", 0) + waiver.get("results", 0)
+            one["state"] = min(one.get("state", "unused"), waiver.get("state", "unused"), key=order.index)
+    return list(merged.values())
+
+
+def _delta(hosts: Iterable[Mapping[str, Any]], baseline: Baseline) -> dict[str, Any]:
+    lists: dict[str, list[dict[str, Any]]] = {"new": [], "fixed": [], "unchanged": [], "unverified": []}
+    names = set()
+    for host in hosts:
+        name = host["name"]
+        names.add(name)
+        before = dict(baseline.hosts.get(name, {}))
+        now: dict[str, Mapping[str, Any]] = {}
+        ran: dict[str, bool] = {}  # by check: whether it judged what it found on this host
+        for result in host.get("results") or ():
+            mark = result.get("fingerprint", "")
+            if mark not in now or now[mark]["status"] not in OPEN or result["status"] == "fail":
+                now[mark] = result
+            judged = result["status"] in ("pass", "fail", "notapplicable") or bool(
+                result.get("subject") and result["status"] != "notselected")
+            ran[result["id"]] = ran.get(result["id"], True) and judged
+        for mark, result in now.items():
+            was = before.pop(mark, None)
+            entry = {
+                "host": name, "check": result["id"], "subject": result.get("subject") or "", "fingerprint": mark,
+                "severity": result["severity"], "status": result["status"], "was": was[2] if was else None,
+            }
+            if result["status"] in OPEN:
+                worse = was is None or result["status"] == "fail" and was[2] != "fail"
+                lists["new" if worse else "unchanged"].append(entry)
+            elif was:
+                lists["unverified" if result["status"] == "notselected" else "fixed"].append(entry)
+        for mark, (check, subject, status, severity) in before.items():
+            lists["fixed" if ran.get(check) else "unverified"].append({
+                "host": name, "check": check, "subject": subject, "fingerprint": mark, "severity": severity,
+                "status": None, "was": status,
+            })
+    return {
+        "baseline_run_id": baseline.run_id,
+        "baseline_started": baseline.started or None,
+        **lists,
+        "hosts_new": sorted(names - set(baseline.hosts)),
+        "hosts_gone": sorted(set(baseline.hosts) - names),
+    }
+
+
+# Words
+
+def _headline(verdict: str, findings: Sequence[Finding], rows: Sequence[HostRow], silent: Sequence[HostRow]) -> str:
+    """One sentence: what stands between this fleet and its traffic."""
+    if not rows:
+        return "There was no host to verify."
+    blockers, unclear, warnings = (_of(findings, kind) for kind in ("blocker", "unclear", "warning"))
+    total = len(rows)
+    if verdict == "ready":
+        return f"No open finding on {'the host' if total == 1 else f'any of {total:,} hosts'}."
+    if verdict == "ready_with_warnings":
+        if not warnings:
+            notices = _of(findings, "notice")
+            return f"Nothing blocks; {text.count(len(notices), 'check')} could not be judged on {_some(notices, total)}."
+        return f"Nothing blocks; {text.count(len(warnings), 'warning')} on {_some(warnings, total)}."
+    parts = []
+    if blockers:
+        parts.append(f"{text.count(len(blockers), 'finding')} {'blocks' if len(blockers) == 1 else 'block'} {_some(blockers, total)}")
+    if silent:
+        parts.append(f"{text.count(len(silent), 'host')} gave no result")
+    if unclear:
+        parts.append(f"{text.count(len(unclear), 'check')} could not be judged on {_some(unclear, total)}")
+    return text.sentence("; ".join(parts))
+
+
+def _of(findings: Iterable[Finding], kind: str) -> list[Finding]:
+    return [finding for finding in findings if finding.kind == kind]
+
+
+def _some(findings: Iterable[Finding], total: int) -> str:
+    """How many of the hosts these findings are on, in words."""
+    touched = len({host for finding in findings for host in finding.hosts})
+    if total == 1:
+        return "the host"
+    return f"all {total:,} hosts" if touched == total else f"{touched:,} of {total:,} hosts"
+
+
+def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow]) -> tuple[Step, ...]:
+    """What to do next, the most urgent first: at most five steps and how many findings are behind them."""
+    steps = []
+    blockers, unclear = _of(findings, "blocker"), _of(findings, "unclear")
+    for finding in blockers[:_STEPS]:
+        mend = finding.mends[0] if finding.mends else None
+        do = mend.hint if mend and mend.hint else f"Mend: {finding.title}"
+        subjects = text.names(finding.subjects, 2)
+        where = f"{subjects} on {text.names(finding.hosts, 4)}" if subjects else text.names(finding.hosts, 4)
+        steps.append(Step(text.sentence(do), where, finding.key))
+    if len(blockers) > _STEPS:
+        more = len(blockers) - _STEPS
+        steps.append(Step(f"Mend the other {text.count(more, 'blocking finding')}.", ""))
+    if silent:
+        causes: dict[str, list[str]] = defaultdict(list)
+        for row in silent:
+            causes[row.error].append(row.name)
+        cause, hosts = max(causes.items(), key=lambda item: len(item[1]))
+        where = text.names([row.name for row in silent], 4)
+        said = text.sentence(cause if len(causes) == 1 else f"{text.names(hosts, 2)}: {cause}")
+        steps.append(Step(f"Get a result from {text.count(len(silent), 'host')}.", f"{where}. {said}"))
+    if unclear:
+        first = unclear[0]
+        where = first.variants[0].reason if len(unclear) == 1 else \
+            f"{text.names([one.check for one in unclear], 3)}. For instance: {first.variants[0].reason}"
+        steps.append(Step(
+            f"Make {'one check' if len(unclear) == 1 else f'{len(unclear)} checks'} judgeable that could not be judged.",
+            where, first.key))
+    if steps:
+        steps.append(Step("Verify again.", ""))
+    elif verdict == "ready_with_warnings":
+        warnings = [one for one in findings if one.kind in ("warning", "notice")]
+        steps.append(Step("Nothing has to be done before traffic.",
+                          f"Look at {text.names([one.title for one in warnings], 3)} when there is time."))
+    else:
+        steps.append(Step("Nothing has to be done.", ""))
+    return tuple(steps)

