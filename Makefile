@@ -6,7 +6,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight test lint unit browser molecule bench docs build lab-up lab-down clean
+.PHONY: help preflight test lint unit integration browser molecule bench docs build lab-up lab-down clean
 
 help:  ## What there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,16 +30,17 @@ preflight: $(VENV)/.preflight  ## Verify this machine, or INVENTORY=... with ARG
 test: $(VENV)/.test  ## Everything CI runs
 	@tests/run all
 
-lint unit browser molecule: $(VENV)/.test
+lint unit integration browser molecule: $(VENV)/.test
 	@tests/run $@
 
 lint:     ## Linters, sanity, documentation, the built tarball
 unit:     ## Unit and property tests
+integration: ## The playbook as a user runs it, on this machine
 browser:  ## The HTML report in headless Chromium
 molecule: ## Real hosts: the playbook as a user runs it
 
 bench: $(VENV)/.test  ## Side by side: setup, this verification, a playbook of one task a check
-	@tests/lab/install && tests/lab/enter $(BIN)/python bench/run.py $(ARGS)
+	@tests/lab/install && $(BIN)/python bench/run.py $(ARGS)
 
 docs: $(VENV)/.test  ## Write docs/checks/ from the catalogue
 	@PYTHONPATH=collections $(BIN)/python docs/generate.py
@@ -48,10 +49,10 @@ build: $(VENV)/.preflight  ## The collection's tarball
 	@$(BIN)/ansible-galaxy collection build --force
 
 lab-up: $(VENV)/.test  ## Start real test hosts: ARGS='web1 web2:arm64'
-	@tests/lab/install && tests/lab/enter $(BIN)/python tests/lab/lab.py up $(ARGS)
+	@tests/lab/install && $(BIN)/python tests/lab/lab.py up $(ARGS)
 
 lab-down:  ## Remove the test hosts
-	@tests/lab/enter $(BIN)/python tests/lab/lab.py down $(ARGS)
+	@$(BIN)/python tests/lab/lab.py down $(ARGS)
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) reports tests/output .ansible goready-preflight-*.tar.gz

@@ -38,7 +38,7 @@ def locate(image: elf.Elf) -> Optional[Tuple[int, bytes]]:
     section = image.section(".go.buildinfo")
     if section is not None:
         return _search(image.reader, section.offset, min(section.size, SCAN))
-    if image.sections():
+    if image.has_sections():
         return None
     data = [segment for segment in image.segments if segment.kind == elf.PT_LOAD and not segment.flags & elf.PF_X]
     # Writable ones first: that is where it is, except in what future linkers may make of it.
@@ -97,14 +97,10 @@ def read(image: elf.Elf) -> Optional[Dict[str, Any]]:
 def _inline(reader: Any, offset: int, what: str) -> Tuple[bytes, int]:
     """(a string with an unsigned varint as its length, the offset behind it)."""
     head = reader.read(offset, 10)
-    length = shift = used = 0
-    for used, byte in enumerate(bytearray(head), 1):
-        length |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            break
-    else:
+    used = next((index for index, byte in enumerate(head, 1) if not byte & 0x80), 0)
+    if not used:
         raise ValueError("the length of the %s is cut off or too large" % what)
+    length = sum((byte & 0x7F) << (7 * index) for index, byte in enumerate(head[:used]))
     if length > MAX_TEXT:
         raise ValueError("the %s claims %d bytes" % (what, length))
     text = reader.read(offset + used, length)

@@ -84,8 +84,6 @@ def unit_of(path: str) -> Unit:
         elif re.match(_UNIT, part) and name is None and scope is None:
             name = part
     if name is None:
-        if manager == "user" and scope is None and user is not None and path.rstrip("/").endswith("user@%d.service/init.scope" % user):
-            scope = "init.scope"
         return Unit(None, manager if scope else None, user, scope)
     return Unit(name, manager or "system", user, None)
 

@@ -20,6 +20,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
+FACTS_VERSION = "1.0"
 #: The share of the whole deadline that one part may take where it does not say so itself. One part that hangs must
 #: leave time for those behind it and for a subset that waits for its own.
 PART_SHARE = 0.5
@@ -58,9 +59,12 @@ class Context:
         part.deadline = min(self.deadline, deadline)
         return part
 
-    def note(self, part: str, exc: BaseException) -> None:
-        """Put a failure into the document's ``errors`` that costs a part one entry, not all of its value."""
-        self.errors.append(error_entry(part, exc))
+    def note(self, part: str, exc: BaseException, where: str = "") -> None:
+        """Put a failure into the document's ``errors`` that costs a part one entry (``where``), not all of its value."""
+        entry = error_entry(part, exc)
+        if where:
+            entry["message"] = printable("%s: %s" % (where, entry["message"]))[:500]
+        self.errors.append(entry)
 
     def path(self, path: str) -> str:
         """The absolute path ``path`` below the root."""
@@ -135,7 +139,7 @@ def _communicate(process: subprocess.Popen[bytes], end: float, limit: int) -> Tu
                 ready = selector.select(min(left, 0.1))
                 if not ready and process.poll() is not None:
                     break
-                for key, unused in ready:
+                for key, _events in ready:
                     chunk = os.read(key.fd, 1 << 16)
                     if not chunk:
                         selector.unregister(key.fd)
@@ -229,7 +233,7 @@ def gather(subsets: Mapping[str, Sequence[Part]], context: Context,
             value: Any = None
             try:
                 value = as_json(entry[1](mine))
-            except BaseException as exc:  # a part that breaks must leave the others whole; it becomes an errors entry
+            except BaseException as exc:  # noqa: BLE001 - a part that breaks leaves the others whole: one errors entry
                 failure = error_entry(part, exc)
             with changed:
                 if state.turn != turn:
@@ -355,7 +359,8 @@ def _biggest(document: Dict[str, Any]) -> Tuple[str, Any, Any]:
     """The dotted path of what is to be cut, its container and its key there."""
     # The errors say what is missing: they are the last thing to lose.
     key: Any = max((name for name in document if name != "errors"), key=lambda name: _size(document[name]), default="errors")
-    path, container = str(key), document
+    path: str = str(key)
+    container: Any = document
     while True:
         value = container[key]
         if not isinstance(value, (list, dict)) or not value:
@@ -367,3 +372,28 @@ def _biggest(document: Dict[str, Any]) -> Tuple[str, Any, Any]:
             return path, container, key
         path += "[%d]" % inner if isinstance(value, list) else "." + str(inner)
         container, key = value, inner
+
+
+def document(subsets: Mapping[str, Sequence[Part]], context: Context,
+             after: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
+    """The facts document of docs/facts.md: what :func:`gather` brings, when and by whom it was collected, within bounds."""
+    import datetime
+    import platform
+    import pwd
+
+    started = time.monotonic()
+    at = datetime.datetime.now(datetime.timezone.utc)
+    facts = gather(subsets, context, after)
+    uid = os.geteuid()
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:  # a container may run as a number without a name
+        user = str(uid)
+    facts["facts_version"] = FACTS_VERSION
+    facts["collected"] = {
+        "at": at.isoformat(timespec="seconds"), "duration_ms": int((time.monotonic() - started) * 1000), "subsets": list(subsets),
+        "uid": uid, "user": user, "privileged": uid == 0, "hostname": os.uname().nodename,
+        "python": platform.python_version(),
+    }
+    fit(facts)
+    return facts

@@ -94,6 +94,7 @@ class Elf:
         self.segments = segments
         self._section_table = section_table
         self._sections: Optional[List[Section]] = None
+        self._rows: Optional[Tuple[List[Tuple[int, ...]], bytes]] = None
 
     def read_address(self, address: int, size: int) -> bytes:
         """At most ``size`` bytes at a virtual address; fewer where its segment ends in the file, none where it is not
@@ -107,39 +108,52 @@ class Elf:
     def sections(self) -> List[Section]:
         """The section headers, none where they were stripped or make no sense."""
         if self._sections is None:
-            self._sections = self._read_sections()
+            rows, names = self._section_rows()
+            self._sections = []
+            for row in rows:
+                start = row[0]
+                end = names.find(b"\0", start, start + 256)
+                name = names[start:end if end >= 0 else start + 256].decode("latin-1")
+                self._sections.append(Section(name, row[1], row[3], row[4], row[5]))
         return self._sections
 
+    def has_sections(self) -> bool:
+        return bool(self._section_rows()[0])
+
     def section(self, name: str) -> Optional[Section]:
+        # Most executables that are asked have no such section: one search in the names tells.
+        if name.encode("latin-1") + b"\0" not in self._section_rows()[1]:
+            return None
         return next((section for section in self.sections() if section.name == name), None)
 
-    def _read_sections(self) -> List[Section]:
+    def _section_rows(self) -> Tuple[List[Tuple[int, ...]], bytes]:
+        """(the table's rows, the names' bytes), read once."""
+        if self._rows is None:
+            self._rows = self._read_section_rows()
+        return self._rows
+
+    def _read_section_rows(self) -> Tuple[List[Tuple[int, ...]], bytes]:
+        nothing: Tuple[List[Tuple[int, ...]], bytes] = ([], b"")
         offset, entry, count, names_index = self._section_table
         layout = struct.Struct(("<" if self.little else ">") + ("IIQQQQIIQQ" if self.bits == 64 else "IIIIIIIIII"))
         if not offset or entry != layout.size:
-            return []
+            return nothing
         if count == 0 or names_index == 0xFFFF:
             # elf(5): numbers that do not fit stand in the first, otherwise empty, section header.
             first = self.reader.read(offset, layout.size)
             if len(first) < layout.size:
-                return []
+                return nothing
             fields = layout.unpack(first)
             count = count or fields[5]
             names_index = fields[6] if names_index == 0xFFFF else names_index
         if not 0 < count <= MAX_SECTIONS or names_index >= count:
-            return []
+            return nothing
         table = self.reader.read(offset, count * layout.size)
         if len(table) < count * layout.size:
-            return []
+            return nothing
         rows = list(layout.iter_unpack(table))
         names = self.reader.read(rows[names_index][4], min(rows[names_index][5], MAX_NAMES))
-        result = []
-        for row in rows:
-            start = row[0]
-            end = names.find(b"\0", start, start + 256)
-            name = names[start:end if end >= 0 else start + 256].decode("latin-1")
-            result.append(Section(name, row[1], row[3], row[4], row[5]))
-        return result
+        return rows, names
 
     def interpreter(self) -> Optional[str]:
         """The dynamic loader (PT_INTERP), None for a static executable. ValueError where it lies outside the file."""

@@ -170,14 +170,14 @@ class Range:
 
     def matches(self, version: GoVersion) -> bool:
         """Whether all terms hold for the version."""
-        if version.prerelease and not any(term.pre and term.line == version.line for unused, term in self.terms):
+        if version.prerelease and not any(term.pre and term.line == version.line for _operator, term in self.terms):
             return False
         return all(_holds(operator, term, version) for operator, term in self.terms)
 
     def _neighbours(self) -> List[GoVersion]:
         """Versions at, just below and just above every bound: if none of them matches, none does."""
         found: List[GoVersion] = []
-        for unused, term in self.terms:
+        for _operator, term in self.terms:
             found.append(term)
             for minor in range(max(0, term.minor - 1), term.minor + 2):
                 found.extend(GoVersion(term.major, minor, patch) for patch in (0, 10**6))

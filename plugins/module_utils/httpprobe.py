@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One bounded HTTP GET over TCP, TLS or a unix socket, for looking at listeners nobody has vouched for.
 
-Public: :func:`get`, :class:`Target`, :func:`parse_url`, :class:`Answer`, :class:`Response`, :func:`side_by_side`.
+Public: :func:`get`, :class:`Target`, :func:`parse_url`, :class:`Answer`, :class:`Response`, :func:`connect`,
+:func:`resolve`, :class:`ProbeError`, :func:`side_by_side`.
 
 Not http.client: its timeout holds for each ``recv``, so that a server that sends a byte a second keeps it busy for
 ever. Here the deadline is for everything together (name, connect, handshake, answer), the head and the body are cut,
@@ -81,6 +82,7 @@ class Answer:
     truncated: bool = False
     error: Optional[str] = None
     detail: str = ""
+    errno: Optional[int] = None  # of the system call that failed
     connected: bool = False   # TCP or unix connect succeeded
     tls: bool = False         # a TLS handshake succeeded
     peer: Optional[str] = None
@@ -326,7 +328,7 @@ def get(target: Target, path: str, *, timeout: float = TIMEOUT, limit: int = BOD
     answer = Answer()
     sock: Optional[socket.socket] = None
     try:
-        sock = _connect(target, deadline, answer)
+        sock = connect(target, deadline, answer)
         if target.scheme == "https":
             sock = _wrap(sock, target, deadline)
             answer.tls = True
@@ -336,10 +338,11 @@ def get(target: Target, path: str, *, timeout: float = TIMEOUT, limit: int = BOD
         except (BrokenPipeError, ConnectionResetError):
             pass  # what the server said before it hung up may still be there to read
         _receive(sock, answer, deadline, limit)
-    except _Failure as failure:
+    except ProbeError as failure:
         answer.error, answer.detail = failure.kind, failure.detail
     except OSError as exc:
         answer.error, answer.detail = _kind(exc, answer)
+        answer.errno = exc.errno
     finally:
         if sock is not None:
             sock.close()
@@ -350,7 +353,7 @@ def get(target: Target, path: str, *, timeout: float = TIMEOUT, limit: int = BOD
     return answer
 
 
-class _Failure(Exception):
+class ProbeError(Exception):
     """An end that is known by its kind already."""
 
     def __init__(self, kind: str, detail: str) -> None:
@@ -362,11 +365,12 @@ class _Failure(Exception):
 def _left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
-        raise _Failure(TIMEOUT_KIND, "")
+        raise ProbeError(TIMEOUT_KIND, "")
     return left
 
 
-def _connect(target: Target, deadline: float, answer: Answer) -> socket.socket:
+def connect(target: Target, deadline: float, answer: Answer) -> socket.socket:
+    """A connected socket (no TLS yet); OSError or :class:`ProbeError`. Notes in ``answer`` what was reached."""
     addresses: List[Tuple[int, Any]]
     if target.unix:
         addresses = [(int(socket.AF_UNIX), "\0" + target.unix[1:] if target.unix.startswith("@") else target.unix)]
@@ -390,7 +394,7 @@ def _connect(target: Target, deadline: float, answer: Answer) -> socket.socket:
         answer.peer = None if target.unix else str(address[0])
         return sock
     if failure is None:
-        raise _Failure(RESOLVE, "%s has no address" % target.host)
+        raise ProbeError(RESOLVE, "%s has no address" % target.host)
     raise failure
 
 
@@ -413,9 +417,9 @@ def resolve(host: str, port: int, deadline: float) -> List[Tuple[int, Any]]:
     thread.start()
     thread.join(_left(deadline))
     if not result:
-        raise _Failure(TIMEOUT_KIND, "")
+        raise ProbeError(TIMEOUT_KIND, "")
     if isinstance(result[0], Exception):
-        raise _Failure(RESOLVE, "%s cannot be resolved: %s" % (host, getattr(result[0], "strerror", None) or result[0]))
+        raise ProbeError(RESOLVE, "%s cannot be resolved: %s" % (host, getattr(result[0], "strerror", None) or result[0]))
     return [(int(family), address) for family, _type, _proto, _name, address in result[0]][:4]
 
 
@@ -438,14 +442,14 @@ def _wrap(sock: socket.socket, target: Target, deadline: float) -> socket.socket
         raise _tls_failure(exc) from None
 
 
-def _tls_failure(exc: Exception) -> _Failure:
+def _tls_failure(exc: Exception) -> ProbeError:
     reason = str(getattr(exc, "reason", None) or exc)
     upper = reason.upper()
     if "NO_APPLICATION_PROTOCOL" in upper:
-        return _Failure(HTTP2, "TLS that does not offer HTTP/1.1 (no_application_protocol)")
+        return ProbeError(HTTP2, "TLS that does not offer HTTP/1.1 (no_application_protocol)")
     if any(word in upper for word in ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "HANDSHAKE_FAILURE_CERTIFICATE")):
-        return _Failure(CLIENT_CERTIFICATE, "TLS that asks for a client certificate")
-    return _Failure(TLS, "TLS handshake failed: %s" % reason[:120])
+        return ProbeError(CLIENT_CERTIFICATE, "TLS that asks for a client certificate")
+    return ProbeError(TLS, "TLS handshake failed: %s" % reason[:120])
 
 
 def _receive(sock: socket.socket, answer: Answer, deadline: float, limit: int) -> None:
@@ -458,8 +462,12 @@ def _receive(sock: socket.socket, answer: Answer, deadline: float, limit: int) -
             if len(first) < 16:
                 first += data[:16]
                 kind = greeting(first) if first else None
-                if kind:
-                    raise _Failure(kind, {TLS_EXPECTED: "answers with a TLS record", HTTP2: "speaks HTTP/2 only"}.get(
+                if kind is None and first[:7] != b"HTTP/1."[:len(first)]:
+                    if data:
+                        continue  # too little of what is no HTTP to say what it is
+                    kind = NOT_HTTP
+                if kind is not None:
+                    raise ProbeError(kind, {TLS_EXPECTED: "answers with a TLS record", HTTP2: "speaks HTTP/2 only"}.get(
                         kind, "does not speak HTTP: answered %r" % first))
             if not data:
                 response.finish()
@@ -467,7 +475,7 @@ def _receive(sock: socket.socket, answer: Answer, deadline: float, limit: int) -
             response.feed(data)
     except ValueError as exc:
         kind = INCOMPLETE if response.status else NOT_HTTP if first else CLOSED
-        raise _Failure(kind, str(exc) if first else "closed the connection without an answer") from None
+        raise ProbeError(kind, str(exc) if first else "closed the connection without an answer") from None
     finally:
         answer.status, answer.headers = response.status, response.headers
         answer.body, answer.truncated = bytes(response.body), response.truncated
@@ -476,7 +484,7 @@ def _receive(sock: socket.socket, answer: Answer, deadline: float, limit: int) -
     if (answer.status == 400 and not answer.tls
             and (answer.body.startswith(b"Client sent an HTTP request to an HTTPS server")  # Go, net/http/server.go
                  or b"plain HTTP request was sent to HTTPS port" in answer.body)):            # nginx
-        raise _Failure(TLS_EXPECTED, "HTTPS: answers a plain request with 400")
+        raise ProbeError(TLS_EXPECTED, "HTTPS: answers a plain request with 400")
 
 
 def _kind(exc: OSError, answer: Answer) -> Tuple[str, str]:

@@ -37,18 +37,18 @@ _STRONG_PART = ("password", "passwd", "passphrase", "passcode", "secret", "token
 _STRONG_WORD = frozenset(("pass", "pwd", "psk", "dsn", "creds", "cred", "bearer", "jwt", "connstr", "pat", "pw"))
 # Words that mean a credential unless the value is a path, a number or a boolean.
 _WEAK_WORD = frozenset(("key", "keys", "auth", "cookie", "cookies", "basicauth"))
-_NOT_A_KEY = frozenset(("monkey", "hotkey", "turkey", "passkey", "keykey"))
+_NOT_A_KEY = frozenset(("monkey", "hotkey", "turkey", "donkey", "whiskey"))
 # Words under which only a long random value is hidden.
-_SUSPICIOUS = frozenset(("session", "sid", "seed", "salt", "signature", "sig", "sign", "license", "licence", "hmac", "code", "pin",
-                         "otp", "totp", "sas", "private", "access", "encryption", "encrypt", "webhook", "hook", "login", "hash",
+_SUSPICIOUS = frozenset(("session", "sid", "seed", "salt", "signature", "sig", "sign", "license", "licence", "hmac", "code",
+                         "pin", "otp", "totp", "sas", "private", "access", "encryption", "webhook", "hook", "login", "hash",
                          "nonce", "user", "username", "client", "account"))
 # Last words which say that the value describes the credential or tells where it lies.
-_ABOUT = frozenset(("file", "files", "path", "paths", "dir", "dirs", "directory", "folder", "ttl", "expiry", "expiration", "expire",
-                    "expires", "lifetime", "duration", "timeout", "interval", "period", "age", "length", "len", "size", "count",
-                    "limit", "max", "min", "mode", "type", "kind", "format", "algorithm", "alg", "header", "name", "enabled",
-                    "enable", "disabled", "disable", "required", "endpoint", "url", "uri", "server", "host", "addr", "address",
-                    "issuer", "audience", "provider", "method", "methods", "backend", "plugin", "store", "version", "usages",
-                    "webhook", "namespace", "prefix", "suffix", "rotation", "check", "policy"))
+_ABOUT = frozenset(("file", "files", "path", "paths", "dir", "dirs", "directory", "folder", "ttl", "expiry", "expiration",
+                    "expire", "expires", "lifetime", "duration", "timeout", "interval", "period", "age", "length", "len",
+                    "size", "count", "limit", "max", "min", "mode", "type", "kind", "format", "algorithm", "alg", "header",
+                    "name", "enabled", "enable", "disabled", "disable", "required", "endpoint", "url", "uri", "server",
+                    "host", "addr", "address", "issuer", "audience", "provider", "method", "methods", "backend", "plugin",
+                    "store", "version", "usages", "webhook", "namespace", "prefix", "suffix", "rotation", "check", "policy"))
 _GLUED_FILE = ("file", "filename", "path", "dir", "store", "ring")
 _SCHEMES = ("bearer", "basic", "digest", "negotiate")
 _HARMLESS = ("", "true", "false", "yes", "no", "on", "off", "none", "null", "nil", "enabled", "disabled", "required", "optional")
@@ -94,7 +94,7 @@ def _strength(name: str) -> int:
     joined = "".join(words)
     last = words[-1]
     strong = any(part in joined for part in _STRONG_PART) or any(word in _STRONG_WORD for word in words)
-    weak = any(word in _WEAK_WORD or word.endswith("key") and word not in _NOT_A_KEY for word in words)
+    weak = any(word in _WEAK_WORD or (word.endswith("key") and word not in _NOT_A_KEY) for word in words)
     if strong or weak:
         if last in _ABOUT or (len(last) > 4 and last.endswith(_GLUED_FILE)):
             return 1

@@ -9,13 +9,14 @@ holds no PID, so that a finding keeps its fingerprint over restarts. Everything 
 from __future__ import annotations
 
 import shlex
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.goready.preflight.plugins.module_utils import goversion
-from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Facts, Policy, lookup
+from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
+    Facts, Outcome, Policy, lookup, notapplicable, unknown,
+)
 
 INFINITY = float("inf")
 
@@ -57,6 +58,7 @@ class Service:
     subject: str
     facts: Mapping[str, Any]
     declaration: Mapping[str, Any]
+    silence: str = ""  # why systemd did not answer
 
     @property
     def declared(self) -> bool:
@@ -92,20 +94,20 @@ class Service:
 
     @property
     def main(self) -> Mapping[str, Any] | None:
-        """The main process; without one that systemd names, the oldest Go process (else the oldest)."""
-        processes = self.processes
+        """The process that does the work: systemd's main process, or the Go program that a wrapper script has started."""
         main_pid = self.facts.get("main_pid")
-        for process in processes:
-            if main_pid and process.get("pid") == main_pid:
-                return process
-        return next((process for process in processes if process.get("go")), processes[0] if processes else None)
+        # sorted() is stable: of the Go processes, else of all, the main one, else the lowest PID.
+        ranked = sorted(self.processes, key=lambda one: (not one.get("go"), not main_pid or one.get("pid") != main_pid))
+        return ranked[0] if ranked else None
 
     @property
     def programs(self) -> list[Program]:
-        """The programs of the service, the main one first, then by name."""
+        """The programs of the service, the main one first, then by name. A wrapper around a Go program is left out."""
         main = self.main
         groups: dict[str, list[Mapping[str, Any]]] = {}
         for process in self.processes:
+            if main is not None and main.get("go") and not process.get("go"):
+                continue
             groups.setdefault(executable(process), []).append(process)
         found = []
         for name in sorted(groups):
@@ -125,13 +127,48 @@ class Service:
         return "" if value is None else str(value).strip()
 
     def directives(self, name: str, section: str = "Service") -> list[tuple[str, int, str]]:
-        """(path, line, value) of a directive in the unit's files, in the order systemd reads them."""
-        return [
-            (str(unit_file.get("path")), int(directive.get("line") or 0), str(directive.get("value") or ""))
-            for unit_file in self.facts.get("unit_files") or ()
-            for directive in unit_file.get("directives") or ()
-            if directive.get("name") == name and directive.get("section") == section
-        ]
+        """(path, line, value) of a directive in the unit's files, in the order systemd reads them; lines that systemd
+        ignores are left out."""
+        found = []
+        for unit_file in self.facts.get("unit_files") or ():
+            ignored = {problem.get("line") for problem in unit_file.get("problems") or ()}
+            found += [
+                (str(unit_file.get("path")), int(directive.get("line") or 0), str(directive.get("value") or ""))
+                for directive in unit_file.get("directives") or ()
+                if directive.get("name") == name and directive.get("section") == section
+                and directive.get("line") not in ignored
+            ]
+        return found
+
+    def systemctl(self, words: str) -> str:
+        """A systemctl command to copy, empty where no unit belongs to the service."""
+        return self._command("systemctl", f"{words} {self.quoted}")
+
+    def journal(self, lines: int) -> str:
+        """A journalctl command to copy, empty where no unit belongs to the service."""
+        if self.is_system:
+            return self._command("journalctl", f"-u {self.quoted} -n {lines} --no-pager")
+        # A user's journal is in the system's, under another field.
+        return self._command("journalctl", f"_SYSTEMD_USER_UNIT={self.quoted} -n {lines} --no-pager", user=False)
+
+    def _command(self, program: str, words: str, *, user: bool = True) -> str:
+        if not self.unit.endswith(".service") or self.container:
+            return ""
+        if self.is_system or not user:
+            return f"sudo {program} {words}"
+        owner = self.facts.get("manager_user")
+        return f"sudo {program} --user -M {shlex.quote(str(owner))}@ {words}" if owner else f"{program} --user {words}"
+
+    def drop_in(self, lines: Iterable[str], name: str) -> str:
+        """A command that puts ``[Service]`` lines into a drop-in and restarts the unit; empty where that is not root's
+        business (containers, hand-started programs, units of a user)."""
+        if not self.is_system or not self.unit.endswith(".service") or self.container:
+            return ""
+        folder = f"/etc/systemd/system/{self.unit}.d"
+        text = "\\n".join(["[Service]", *lines])
+        return (f"sudo install -d {shlex.quote(folder)} && printf '%b\\n' {shlex.quote(text)} | "
+                f"sudo tee {shlex.quote(f'{folder}/{name}.conf')} && sudo systemctl daemon-reload && "
+                f"{self.systemctl('restart')}")
 
 
 def executable(process: Mapping[str, Any]) -> str:
@@ -141,23 +178,12 @@ def executable(process: Mapping[str, Any]) -> str:
 
 
 def services(facts: Facts, policy: Policy) -> Iterator[Service]:
-    """Every service of the facts, by name. Two of one name (containers of one image) are told apart."""
-    entries = sorted(lookup(facts, "services.services") or (), key=_order)
-    names = Counter(str(entry.get("name")) for entry in entries)
-    for entry in entries:
+    """Every service of the facts, by name (the collector gives no name twice)."""
+    silence = next((str(entry.get("message")) for entry in facts.get("errors") or ()
+                    if entry.get("part") == "services.systemd"), "")
+    for entry in sorted(lookup(facts, "services.services") or (), key=lambda one: str(one.get("name"))):
         name = str(entry.get("name"))
-        subject = name
-        if names[name] > 1 and not entry.get("declared"):
-            mark = (entry.get("container") or {}).get("id") or entry.get("unit") or entry.get("main_pid")
-            if not mark:
-                mark = next((process.get("pid") for process in entry.get("processes") or ()), None)
-            subject = f"{name}@{mark}" if mark else name
-        yield Service(subject, entry, policy.service(name) if entry.get("declared") else {})
-
-
-def _order(entry: Mapping[str, Any]) -> tuple[str, str, str, int]:
-    container = entry.get("container") or {}
-    return str(entry.get("name")), str(entry.get("unit") or ""), str(container.get("id") or ""), entry.get("main_pid") or 0
+        yield Service(name, entry, policy.service(name) if entry.get("declared") else {}, silence)
 
 
 def no_unit(service: Service) -> str:
@@ -175,13 +201,19 @@ def no_unit(service: Service) -> str:
     return ""
 
 
-def not_told(service: Service) -> str:
-    """Why a unit's properties are missing although it has a unit; empty where they are there."""
+def unit_gate(service: Service) -> Outcome | None:
+    """The outcome of a question about the unit that cannot be answered for this service; None where it can."""
+    reason = no_unit(service)
+    if reason:
+        return notapplicable(reason, subject=service.subject)
     if service.properties:
-        return ""
+        return None
     if service.facts.get("manager") == "user":
-        return f"{service.unit} belongs to a user's own systemd, whose properties were not read."
-    return f"systemd's view of {service.unit} was not read."
+        reason = f"{service.unit} belongs to a user's own systemd, whose properties were not read."
+        # Nobody promised that a discovered program of a login survives anything: it must not make a host inconclusive.
+        return unknown(reason, subject=service.subject) if service.declared else notapplicable(reason, subject=service.subject)
+    because = f": {service.silence}" if service.silence else "."
+    return unknown(f"systemd's view of {service.unit} was not read{because}", subject=service.subject)
 
 
 def go_version(binary: Mapping[str, Any] | None) -> goversion.GoVersion | None:
@@ -197,6 +229,11 @@ def settings(binary: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """The build settings that a binary tells (``-race``, ``GOAMD64``, ``vcs.revision``)."""
     found: Mapping[str, Any] = lookup(binary or {}, "buildinfo.settings") or {}
     return found
+
+
+def scripted(binary: Mapping[str, Any]) -> bool:
+    """Whether a file was read and is a script or something else that is no ELF executable."""
+    return not binary.get("elf") and bool(binary.get("size")) and binary.get("error") in (None, "not an ELF file")
 
 
 def running(program: Program, service: Service) -> Mapping[str, Any] | None:
@@ -225,16 +262,15 @@ def binaries(service: Service) -> list[tuple[str, str, Mapping[str, Any]]]:
             found.append((program.subject, "running", binary))
     disk = on_disk(service)
     if disk is not None and not any(
-        subject == service.subject and _same(service, binary, disk) for subject, unused, binary in found
+        subject == service.subject and _same(service, disk) for subject, unused, unused_binary in found
     ):
         found.append((service.subject, "on disk", disk))
     return found
 
 
-def _same(service: Service, binary: Mapping[str, Any], disk: Mapping[str, Any]) -> bool:
+def _same(service: Service, disk: Mapping[str, Any]) -> bool:
     main = service.main or {}
-    paths = (disk.get("realpath"), disk.get("path"))
-    return bool(main.get("same_file")) and (binary.get("realpath") or binary.get("path")) in paths
+    return bool(main.get("same_file")) and main.get("exe") in (disk.get("realpath"), disk.get("path"))
 
 
 def number(value: Any) -> float | None:
@@ -256,6 +292,14 @@ def words(value: float | None) -> str:
     if value == INFINITY:
         return "unlimited"
     return str(int(value)) if value == int(value) else f"{value:g}"
+
+
+def size(value: float) -> str:
+    """Bytes for a sentence: ``512 MiB``."""
+    for unit, power in (("TiB", 4), ("GiB", 3), ("MiB", 2), ("KiB", 1)):
+        if value >= 1024 ** power:
+            return f"{round(value / 1024 ** power, 1):g} {unit}"
+    return f"{value:.0f} bytes"
 
 
 def plain(value: float | None) -> int | float | str | None:

@@ -11,6 +11,7 @@ inventory holds its set. Only what needs root runs as root, through tests/lab/en
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -19,10 +20,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +60,10 @@ MASKED = (
     "systemd-remount-fs.service systemd-firstboot.service systemd-hwdb-update.service "
     "sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount "
     "dev-hugepages.mount dev-mqueue.mount "
+    # Wants the audit subsystem, which no container has in a user namespace.
+    "systemd-update-utmp.service systemd-update-utmp-runlevel.service "
     "console-getty.service getty.target getty@.service "
-    # Each watches a folder with one of the 128 inotify instances that all hosts' root shares.
+    # Each takes an inotify instance, of which a user has few: see MAKE_SHARD.
     "systemd-ask-password-console.path systemd-ask-password-wall.path "
     "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer "
     "e2scrub_reap.service motd-news.timer man-db.timer systemd-tmpfiles-clean.timer"
@@ -361,7 +366,22 @@ def parse_spec(text: str) -> Host:
 def containers() -> dict[str, dict[str, Any]]:
     """The lab's containers by host name; ``State``, ``Id`` and ``Labels`` as podman gives them."""
     text = podman("ps", "--all", "--filter", f"label={LABEL}", "--format", "json", what="listing the hosts")
-    return {found["Labels"][LABEL]: found for found in json.loads(text or "[]")}
+    hosts = {found["Labels"][LABEL]: found for found in json.loads(text or "[]")}
+    for found in hosts.values():
+        # Where all processes of a session were ended at once, nobody was left to tell podman.
+        if found["State"] == "running" and not alive(found["Pid"]):
+            found["State"] = "lost"
+    return hosts
+
+
+def alive(pid: int) -> bool:
+    """False for a zombie too: the machine's PID 1 may be one that collects nobody."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    # The state follows the program's name in parentheses: proc(5).
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 class Book:
@@ -386,21 +406,81 @@ class Book:
             unfinished.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
+# A systemd takes three inotify instances, and some room for what a host starts. fs.inotify.max_user_instances
+# (128 by default) is counted for the user who owns the user namespace, over all containers: about 25 hosts.
+INSTANCES_PER_HOST = 4
+SHARD_OWNER = 64000
+
+# A user namespace with the whole id range, owned by another user than root: its hosts count for that user.
+# It is pinned to a file; the process that made it ends with this script.
+MAKE_SHARD = r"""
+set -euo pipefail
+pin=$1 owner=$2
+[[ $(stat -f -c %T "$pin" 2>/dev/null || true) != nsfs ]] || exit 0
+mkdir -p "${pin%/*}"
+: > "$pin"
+coproc setpriv --reuid="$owner" --regid="$owner" --clear-groups unshare --user cat
+mine=$(readlink /proc/self/ns/user)
+for _ in {1..100}; do
+  sleep 0.05
+  theirs=$(readlink "/proc/$COPROC_PID/ns/user" || true)
+  [[ -z $theirs || $theirs == "$mine" ]] || break
+done
+for kind in uid gid; do
+  echo '0 0 4294967295' > "/proc/$COPROC_PID/${kind}_map"
+done
+mount --bind "/proc/$COPROC_PID/ns/user" "$pin"
+"""
+
+
+def place(hosts: Sequence[Host], there: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Which shard each new host goes to; 0 is this machine's own user namespace."""
+    limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text(encoding="ascii"))
+    room = max(1, int(limit * 0.8) // INSTANCES_PER_HOST)
+    taken = Counter(int(found["Labels"].get(f"{LABEL}.shard", 0)) for found in there.values())
+    placed = {}
+    for host in hosts:
+        shard = next(number for number in itertools.count() if taken[number] < room)
+        taken[shard] += 1
+        placed[host.name] = shard
+    return placed
+
+
+def shard_flags(number: int) -> list[str]:
+    """What puts a container into the shard; makes the shard when it is missing."""
+    flags = ["--label", f"{LABEL}.shard={number}"]
+    if number == 0:
+        return flags
+    pin = f"/run/goready-lab/user-namespace-{number}"
+    command = entered("bash", "-c", MAKE_SHARD, "shard", pin, str(SHARD_OWNER + number))
+    run(command, timeout=60, what="making a user namespace for more hosts than fs.inotify.max_user_instances allows")
+    return [*flags, f"--userns=ns:{pin}"]
+
+
 def ensure_network() -> None:
     command = entered(*podman_command(), "network", "exists", NETWORK)
     if subprocess.run(command, stdin=subprocess.DEVNULL, check=False, timeout=60).returncode != 0:
         podman("network", "create", "--label", f"{LABEL}=network", NETWORK, what="making the hosts' network")
 
 
-def start(host: Host, image: str, group: str) -> None:
+def network_lock() -> AbstractContextManager[None]:
+    """One set's last `down` must not take the network away between another set's first steps of `up`."""
+    return locked(cache_dir() / "network")
+
+
+def start(host: Host, image: str, group: str, extra: Sequence[str]) -> None:
     podman(
         "run", "--detach", "--systemd=always", "--arch", host.arch, "--name", host.container,
         "--hostname", host.name, "--network", f"{NETWORK}:alias={host.name}",
         "--label", f"{LABEL}={host.name}", "--label", f"{LABEL}.set={group}",
         "--log-driver", "k8s-file", "--log-opt", "max-size=1mb", "--stop-timeout", "3",
-        *run_flags(), image,
+        *extra, *run_flags(), image,
         timeout=120, what=f"starting {host.name}",
     )  # fmt: skip
+
+
+def start_ssh(host: Host) -> None:
+    podman("exec", host.container, "systemctl", "start", "ssh", what=f"starting sshd on {host.name}")
 
 
 def addresses(hosts: Sequence[Host]) -> list[Host]:
@@ -452,11 +532,14 @@ def up(specs: Sequence[str], *, group: str, inventory: Path | None, jobs: int, t
         raise LabError("a host is named twice")
     if not asked:
         raise LabError("no host is named")
-    images = {(h.arch, h.ubuntu): ensure_image(h.arch, ubuntu=h.ubuntu) for h in asked.values()}
+    kinds = {(host.arch, host.ubuntu) for host in asked.values()}
+    images = {(arch, ubuntu): ensure_image(arch, ubuntu=ubuntu) for arch, ubuntu in sorted(kinds)}
+    started = time.monotonic()
     with locked(cache_dir() / "state" / group):
         book = Book(group)
         there = containers()
         new: list[Host] = []
+        kept: list[Host] = []
         for host in asked.values():
             old = there.get(host.name)
             if old is None:
@@ -464,21 +547,20 @@ def up(specs: Sequence[str], *, group: str, inventory: Path | None, jobs: int, t
                 continue
             if old["Labels"].get(f"{LABEL}.set") != group:
                 raise LabError(f"{host.name} belongs to the set {old['Labels'].get(LABEL + '.set')!r}; choose another name")
-            same = old.get("Image") == images[host.arch, host.ubuntu]
-            if old["State"] == "running" and same:
-                # Heals a host whose sshd a test had stopped; costs nothing where it runs.
-                podman("exec", host.container, "systemctl", "start", "ssh", what=f"starting sshd on {host.name}")
+            if old["State"] == "running" and old.get("Image") == images[host.arch, host.ubuntu]:
+                kept.append(host)
             else:
-                remove([host.container])
                 new.append(host)
-        started = time.monotonic()
+        remove([host.container for host in new if host.name in there])
+        # Heals hosts whose sshd a test had stopped; costs nothing where it runs.
+        in_parallel(jobs, [partial(start_ssh, host) for host in kept])
         if new:
-            ensure_network()
-            run_flags()
-            in_parallel(
-                jobs,
-                [lambda h=host: start(h, images[h.arch, h.ubuntu], group) for host in new],  # type: ignore[misc]
-            )
+            with network_lock():
+                ensure_network()
+                shards = place(new, there)
+                flags = {number: shard_flags(number) for number in set(shards.values())}
+                tasks = [partial(start, host, images[host.arch, host.ubuntu], group, flags[shards[host.name]]) for host in new]
+                in_parallel(jobs, tasks)
         placed = addresses(list(asked.values()))
         book.hosts.update({host.name: host for host in placed})
         book.save()
@@ -491,8 +573,14 @@ def up(specs: Sequence[str], *, group: str, inventory: Path | None, jobs: int, t
 
 
 def remove(names: Sequence[str]) -> None:
-    if names:
-        podman("rm", "--force", "--time", "0", *names, timeout=60 + 5 * len(names), what="removing hosts")
+    """Removes containers; twice when needed: the first try only corrects podman's view of a lost one."""
+    if not names:
+        return
+    command = ["rm", "--force", "--ignore", "--time", "0", *names]
+    try:
+        podman(*command, timeout=60 + 5 * len(names), what="removing hosts")
+    except LabError:
+        podman(*command, timeout=60 + 5 * len(names), what="removing hosts")
 
 
 def down(names: Sequence[str], *, group: str, everything: bool) -> None:
@@ -511,8 +599,9 @@ def down(names: Sequence[str], *, group: str, everything: bool) -> None:
             book = Book(each)
             book.hosts = {n: h for n, h in book.hosts.items() if names and n not in names}
             book.save()
-    if not containers():
-        podman("network", "rm", "--force", NETWORK, what="removing the hosts' network")
+    with network_lock():
+        if not containers():
+            podman("network", "rm", "--force", NETWORK, what="removing the hosts' network")
     say(f"{len(gone)} down after {time.monotonic() - started:.1f} s" + (f"; not there: {', '.join(unknown)}" if unknown else ""))
 
 
@@ -614,7 +703,7 @@ def parser() -> argparse.ArgumentParser:
 
     start_ = commands.add_parser("up", help="start hosts and wait until their ssh answers")
     start_.add_argument("spec", nargs="*", metavar="NAME[:arm64|:amd64][:ubuntu]")
-    start_.add_argument("--count", type=int, default=0, help="start this many more, named PREFIX-01 ...")
+    start_.add_argument("--count", type=int, default=0, metavar="N", help="start this many more, named PREFIX-01 ...")
     start_.add_argument("--prefix", default="host")
     start_.add_argument("--inventory", type=Path, help="write an Ansible inventory of the set to this file")
     start_.add_argument("--set", dest="group", default="default", help="the set they belong to (default: default)")
@@ -642,6 +731,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     command = options.command
+    if command != "key":
+        # Without root or podman nothing below works: one sentence now instead of a half-done job.
+        podman("version", what="asking podman")
     if command == "image":
         print(ensure_image(options.arch or native(), ubuntu=options.ubuntu))
     elif command == "up":

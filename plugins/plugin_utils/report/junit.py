@@ -70,7 +70,8 @@ def _body(result: Mapping[str, Any], host: Mapping[str, Any], row: model.HostRow
         return _element("failure", reason, _details(result), result["severity"])
     if kind == "unclear":
         return _element("error", reason, _details(result), status)
-    return f"<system-out>{_content(f'{status} below the gate ({result['severity']}): {_details(result)}')}</system-out>"
+    said = f"{status} below the gate ({result['severity']}): {_details(result)}"
+    return f"<system-out>{_content(said)}</system-out>"
 
 
 def _details(result: Mapping[str, Any]) -> str:

@@ -18,11 +18,11 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.report import mo
 LIMIT = 56_000
 
 _ICONS = {"ready": "✅", "ready_with_warnings": "⚠️", "inconclusive": "❔", "not_ready": "❌"}
-_MARKUP = re.compile(r"([\\`*_{}\[\]()|~^$])")
+_MARKUP = re.compile(r"([\\`*_\[\]|~^$])")
 # An @name, #1 or !1 becomes a mention or a reference even where it is escaped; a zero-width space ends that.
 _REFERENCE = re.compile(r"(?<![A-Za-z0-9/])([@#!&%])(?=[A-Za-z0-9_])|(?<=\w)@(?=\w)")
 _FENCE = re.compile(r"`{3,}")
-_START = re.compile(r"^(\s*)([-+>=]|\d+[.)])")
+_START = re.compile(r"^(\s*)([-+=#]|\d+(?=[.)]))")
 
 
 def render(report: model.Report) -> Iterator[str]:
@@ -63,7 +63,7 @@ def _fit(part: _Rows, room: int) -> str:
 def _parts(report: model.Report) -> Iterator[str | _Rows]:
     document = report.document
     run = document["run"]
-    yield f"## {_ICONS[report.verdict]} {text.VERDICT_WORDS[report.verdict]}\n\n{escaped(report.headline)}\n\n"
+    yield f"## {_ICONS[report.verdict]} {text.VERDICT_WORDS[report.verdict]}\n\n{_paragraph(report.headline)}\n\n"
     yield _facts(report)
     if document["delta"]:
         delta = document["delta"]
@@ -76,7 +76,7 @@ def _parts(report: model.Report) -> Iterator[str | _Rows]:
     if report.silent:
         yield _Rows(
             "### Hosts without a result\n\n| Host | Why |\n| --- | --- |\n",
-            (f"| {_code(row.name)} | {_cell(row.error)} |\n" for row in report.silent), "\n", "host")
+            (f"| {_cell_code(row.name)} | {_cell(row.error)} |\n" for row in report.silent), "\n", "host")
     unclear = report.of_kind("unclear")
     if unclear:
         yield _Rows("### What could not be judged\n\n" + _TABLE, map(_row, unclear), "\n", "check")
@@ -121,12 +121,11 @@ def _row(finding: model.Finding) -> str:
     first, others = finding.variants[0], len(finding.variants) - 1
     more = f"<br>… and {text.count(others, 'more reason')}" if others else ""
     new = " 🆕" if finding.new else ""
-    what = f"**{_cell(finding.title)}**<br>{_cell(first.reason)}{more}"
-    return f"| {finding.severity}{new} | {_code(finding.check)} | {what} | {_hosts(finding.hosts)} |\n"
+    return f"| {finding.severity}{new} | {_cell_code(finding.check)} | {_cell(first.reason)}{more} | {_hosts(finding.hosts)} |\n"
 
 
 def _hosts(hosts: Sequence[str]) -> str:
-    shown = ", ".join(_code(host) for host in hosts[:8])
+    shown = ", ".join(_cell_code(host) for host in hosts[:8])
     return shown + (f" and {len(hosts) - 8:,} more" if len(hosts) > 8 else "")
 
 
@@ -141,7 +140,7 @@ def _mending(finding: model.Finding) -> str:
     for mend in finding.mends[:3]:
         role = f" Role: {_code(mend.role)}." if mend.role else ""
         if mend.hint or role:
-            lines.append(f"{escaped(mend.hint)}{role}\n\n")
+            lines.append(f"{_paragraph(mend.hint)}{role}\n\n")
         if mend.command:
             lines.append(_block(mend.command.splitlines()))
     return "".join(lines)
@@ -150,7 +149,7 @@ def _mending(finding: model.Finding) -> str:
 def _waiver(waiver: Mapping[str, Any]) -> str:
     state = str(waiver.get("state"))
     state = f"**{state}**" if state == "expired" else state
-    what = _code(str(waiver.get("check"))) + (f" {_code(str(waiver['subject']))}" if waiver.get("subject") not in (None, "", "*") else "")
+    what = _cell_code(str(waiver.get("check"))) + (f" {_cell_code(str(waiver['subject']))}" if waiver.get("subject") not in (None, "", "*") else "")
     hosts = waiver.get("hosts") or []
     hosts = [hosts] if isinstance(hosts, str) else [str(host) for host in hosts]
     return (f"| {what} | {_hosts(hosts)} | {_cell(text.day(waiver.get('expires')))} | {state} ({waiver.get('results', 0)}) | "
@@ -159,7 +158,7 @@ def _waiver(waiver: Mapping[str, Any]) -> str:
 
 def _host(row: model.HostRow) -> str:
     kinds = row.kinds
-    return (f"| {_code(row.name)} | {_ICONS[row.verdict]} {text.VERDICT_WORDS[row.verdict].lower()} | {kinds['blocker']} | "
+    return (f"| {_cell_code(row.name)} | {_ICONS[row.verdict]} {text.VERDICT_WORDS[row.verdict].lower()} | {kinds['blocker']} | "
             f"{kinds['unclear'] + kinds['notice']} | {kinds['warning']} | {kinds['waived']} | {row.passed} |\n")
 
 
@@ -173,25 +172,35 @@ def _muted(words: str) -> str:
 
 def escaped(words: str) -> str:
     """Text from anywhere as one line of Markdown that shows exactly that text."""
-    words = text.line(words).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    words = _MARKUP.sub(r"\\\1", words)
-    words = _START.sub(r"\1\\\2", words)
-    return _REFERENCE.sub(lambda found: found.group(0) + "\u200b", words)
+    words = _REFERENCE.sub(lambda found: found.group(0) + "\u200b", text.line(words))
+    words = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKUP.sub(r"\\\1", words)
+
+
+def _paragraph(words: str) -> str:
+    """The same at the beginning of a line, where a dash, a number with a dot or a hash would begin something."""
+    words = escaped(words)
+    # A number at the start of a line would begin a list: "1." becomes "1\\.".
+    return _START.sub(lambda found: f"{found[1]}{found[2]}\\" if found[2].isdigit() else f"{found[1]}\\{found[2]}", words)
 
 
 def _cell(words: str) -> str:
     return escaped(text.clip(words, 300))
 
 
+def _cell_code(words: str) -> str:
+    """A code span in a table, which ends its cell at any pipe, also inside a code span; it undoes the escape itself."""
+    return _code(words).replace("|", "\\|")
+
+
 def _code(words: str) -> str:
-    """A code span. A table ends its cell at any pipe, so a pipe is escaped, which every flavour of tables undoes."""
-    words = text.clip(text.line(words).strip(), 120).replace("|", "\\|") or " "
+    words = text.clip(text.line(words).strip(), 120) or " "
     ticks = "`" * (max((len(run) for run in re.findall(r"`+", words)), default=0) + 1)
     pad = " " if words[0] == "`" or words[-1] == "`" else ""
     return f"{ticks}{pad}{words}{pad}{ticks}"
 
 
 def _block(lines: Sequence[str]) -> str:
-    body = "\n".join(text.visible(text.clip(line, 300)) for line in lines[:12])
+    body = "\n".join(text.visible(text.clip(line, 1000)) for line in lines[:12])
     fence = "`" * max(3, *(len(run) + 1 for run in _FENCE.findall(body)), 3)
     return f"{fence}text\n{body}\n{fence}\n\n"

@@ -43,6 +43,9 @@ KINDS = ("blocker", "unclear", "warning", "notice", "waived")
 # What a host shows for a family of checks, from worst to best.
 STATES = ("blocker", "unclear", "warning", "notice", "waived", "pass", "none")
 
+# How the findings of two runs compare: see the top of this file.
+CHANGES = ("new", "fixed", "unchanged", "unverified")
+
 _PLATFORM = ("os", "version", "arch", "goarch", "kernel")
 _SERVICE = ("name", "unit", "declared", "state", "pids", "go_version", "revision", "listeners", "container")
 _STEPS = 5
@@ -140,6 +143,18 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Change:
+    """One line of the comparison with the baseline: a check whose finding changed in the same way on some hosts."""
+
+    check: str
+    title: str
+    severity: str
+    subjects: tuple[str, ...]
+    hosts: tuple[str, ...]
+    results: int
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything a renderer shows. ``findings`` are in the order of KINDS, then severity, then number of hosts."""
 
@@ -151,6 +166,7 @@ class Report:
     hosts: tuple[HostRow, ...]
     silent: tuple[HostRow, ...]
     checks: tuple[CheckRow, ...]
+    changes: Mapping[str, tuple[Change, ...]]
     seconds: float | None
 
     @property
@@ -391,6 +407,7 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
             CheckRow(check, entry["title"], entry["family"], entry["severity"], statuses[check], waived.get(check, 0))
             for check, entry in checks.items()
         ),
+        changes={key: _changes(delta[key], checks) for key in CHANGES} if delta else {},
         seconds=(ended - started).total_seconds() if ended and started else None,
     )
 
@@ -507,7 +524,7 @@ def _waivers(hosts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _delta(hosts: Iterable[Mapping[str, Any]], baseline: Baseline) -> dict[str, Any]:
-    lists: dict[str, list[dict[str, Any]]] = {"new": [], "fixed": [], "unchanged": [], "unverified": []}
+    lists: dict[str, list[dict[str, Any]]] = {key: [] for key in CHANGES}
     names = set()
     for host in hosts:
         name = host["name"]
@@ -547,6 +564,21 @@ def _delta(hosts: Iterable[Mapping[str, Any]], baseline: Baseline) -> dict[str, 
     }
 
 
+def _changes(entries: Iterable[Mapping[str, Any]], checks: Mapping[str, Mapping[str, Any]]) -> tuple[Change, ...]:
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for entry in entries:
+        groups[entry["check"], entry["severity"]].append(entry)
+    lines = [
+        Change(
+            check=check, title=str(checks[check]["title"]) if check in checks else check, severity=severity,
+            subjects=tuple(dict.fromkeys(entry["subject"] for entry in group if entry["subject"])),
+            hosts=tuple(dict.fromkeys(entry["host"] for entry in group)), results=len(group),
+        )
+        for (check, severity), group in groups.items()
+    ]
+    return tuple(sorted(lines, key=lambda one: (-text.rank(one.severity), -len(one.hosts), one.check)))
+
+
 # Words
 
 def _headline(verdict: str, findings: Sequence[Finding], rows: Sequence[HostRow], silent: Sequence[HostRow]) -> str:
@@ -568,7 +600,7 @@ def _headline(verdict: str, findings: Sequence[Finding], rows: Sequence[HostRow]
     if silent:
         parts.append(f"{text.count(len(silent), 'host')} gave no result")
     if unclear:
-        parts.append(f"{text.count(len(unclear), 'check')} could not be judged on {_some(unclear, total)}")
+        parts.append(f"{text.count(len(unclear), 'check')} could not be judged on {_some(unclear, total, short=bool(parts))}")
     return text.sentence("; ".join(parts))
 
 
@@ -576,26 +608,37 @@ def _of(findings: Iterable[Finding], kind: str) -> list[Finding]:
     return [finding for finding in findings if finding.kind == kind]
 
 
-def _some(findings: Iterable[Finding], total: int) -> str:
+def _some(findings: Iterable[Finding], total: int, *, short: bool = False) -> str:
     """How many of the hosts these findings are on, in words."""
     touched = len({host for finding in findings for host in finding.hosts})
     if total == 1:
         return "the host"
-    return f"all {total:,} hosts" if touched == total else f"{touched:,} of {total:,} hosts"
+    if touched == total:
+        return f"all {total:,} hosts"
+    return text.count(touched, "host") if short else f"{touched:,} of {total:,} hosts"
+
+
+def _by_mend(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
+    """What to do about findings, each thing once: a port that is both bound and reachable is mended in one go."""
+    ways: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        hint = finding.mends[0].hint if finding.mends else ""
+        do = text.first_sentence(hint) if hint else f"Mend {finding.check}: {finding.variants[0].reason}"
+        ways[text.sentence(do)].append(finding)
+    return list(ways.items())
 
 
 def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow]) -> tuple[Step, ...]:
     """What to do next, the most urgent first: at most five steps and how many findings are behind them."""
     steps = []
     blockers, unclear = _of(findings, "blocker"), _of(findings, "unclear")
-    for finding in blockers[:_STEPS]:
-        mend = finding.mends[0] if finding.mends else None
-        do = mend.hint if mend and mend.hint else f"Mend: {finding.title}"
-        subjects = text.names(finding.subjects, 2)
-        where = f"{subjects} on {text.names(finding.hosts, 4)}" if subjects else text.names(finding.hosts, 4)
-        steps.append(Step(text.sentence(do), where, finding.key))
-    if len(blockers) > _STEPS:
-        more = len(blockers) - _STEPS
+    for do, same in _by_mend(blockers)[:_STEPS]:
+        subjects = tuple(dict.fromkeys(subject for finding in same for subject in finding.subjects))
+        hosts = text.names(tuple(dict.fromkeys(host for finding in same for host in finding.hosts)), 4)
+        where = f"{text.names(subjects, 2)} on {hosts}" if subjects else hosts
+        steps.append(Step(do, where, same[0].key))
+    more = sum(len(same) for _do, same in _by_mend(blockers)[_STEPS:])
+    if more:
         steps.append(Step(f"Mend the other {text.count(more, 'blocking finding')}.", ""))
     if silent:
         causes: dict[str, list[str]] = defaultdict(list)
@@ -606,12 +649,11 @@ def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow])
         said = text.sentence(cause if len(causes) == 1 else f"{text.names(hosts, 2)}: {cause}")
         steps.append(Step(f"Get a result from {text.count(len(silent), 'host')}.", f"{where}. {said}"))
     if unclear:
-        first = unclear[0]
-        where = first.variants[0].reason if len(unclear) == 1 else \
-            f"{text.names([one.check for one in unclear], 3)}. For instance: {first.variants[0].reason}"
+        hosts = tuple(dict.fromkeys(host for finding in unclear for host in finding.hosts))
+        said = unclear[0].variants[0].reason
         steps.append(Step(
-            f"Make {'one check' if len(unclear) == 1 else f'{len(unclear)} checks'} judgeable that could not be judged.",
-            where, first.key))
+            f"Clear up {text.count(len(unclear), 'check')} that could not be judged.",
+            f"{text.names(hosts, 4)}. {text.sentence(said if len(unclear) == 1 else f'For instance: {said}')}", unclear[0].key))
     if steps:
         steps.append(Step("Verify again.", ""))
     elif verdict == "ready_with_warnings":

@@ -13,6 +13,9 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.report import mo
 LINES = 24
 COLUMNS = 100
 
+_SHORT = {**text.VERDICT_WORDS, "ready_with_warnings": "with warnings"}
+_SHORT = {key: words.lower() for key, words in _SHORT.items()}
+
 # ``colour(text, verdict or severity)`` returns the text, coloured where the terminal wants it.
 Colour = Callable[[str, str], str]
 
@@ -35,12 +38,12 @@ def _head(report: model.Report, paint: Colour) -> list[str]:
     run, hosts = document["run"], document["summary"]["hosts"]
     word = text.VERDICT_WORDS[report.verdict].upper()
     first, *rest = _wrap(f"{word}  {report.headline}", COLUMNS, "  ")
-    facts = [
-        f"profile {text.line(str(run['profile']))}", f"gate {text.line(str(run['gate']))}",
-        text.count(len(report.hosts), "host") + (f" in {text.duration(report.seconds)}" if report.seconds is not None else ""),
-    ]
+    total = text.count(len(report.hosts), "host")
     if len(report.hosts) > 1:
-        facts.append(", ".join(f"{number:,} {text.VERDICT_WORDS[key].lower()}" for key, number in hosts.items() if number))
+        total += ": " + ", ".join(f"{number:,} {_SHORT[key]}" for key, number in hosts.items() if number)
+    facts = [total, f"profile {text.line(str(run['profile']))}", f"gate {text.line(str(run['gate']))}"]
+    if report.seconds is not None:
+        facts.append(text.duration(report.seconds))
     lines = [paint(word, report.verdict) + first[len(word):], *rest[:2], _cut(" · ".join(facts), COLUMNS)]
     if document["delta"]:
         lines.append(_cut(_delta(document["delta"]), COLUMNS))
@@ -70,28 +73,52 @@ def _body(report: model.Report, room: int, paint: Colour) -> list[str]:
         ("Blocks", [_finding(one, paint) for one in report.of_kind("blocker")]),
         ("No result", [[_row("", _name(row.name), row.error)] for row in report.silent]),
         ("Could not be judged", [_finding(one, paint) for one in report.of_kind("unclear")]),
-        ("Warnings", [_finding(one, paint) for one in report.of_kind("warning")]),
     ]
+    warnings = report.of_kind("warning")
+    if report.verdict == "ready_with_warnings":
+        sections.append(("Warnings", [_finding(one, paint) for one in warnings]))
+        warnings = []
     sections = [(title, entries) for title, entries in sections if entries]
-    lines: list[str] = []
+    also = [
+        text.count(len(warnings), "warning") if warnings else "",
+        f"{text.count(len(report.of_kind('notice')), 'check')} below the gate not judged" if report.of_kind("notice") else "",
+        f"{text.count(report.document['summary']['waived'], 'result')} waived" if report.document["summary"]["waived"] else "",
+    ]
+    tail = ["Also " + ", ".join(filter(None, also))] if any(also) else []
+    room -= len(tail)
+
+    # Every section gets some lines, what is left over goes to the first ones; blank lines only where there is room.
+    wanted = [sum(map(len, entries)) for _title, entries in sections]
+    given = [min(lines, least) for lines, least in zip(wanted, (5, 2, 2, 2))]
+    left = room - 1 - len(sections) - sum(given)
+    for index, lines in enumerate(wanted):
+        extra = max(0, min(left, lines - given[index]))
+        given[index] += extra
+        left -= extra
+    lines = []
     for index, (title, entries) in enumerate(sections):
-        left = room - len(lines)
-        # Each later section keeps three lines: a blank one, its title, and how much there is of it.
-        space = left - 3 * (len(sections) - index - 1) - 2
-        if space < 1:
+        if index == 0 or left >= len(sections) - 1:
+            lines.append("")
+        lines += [title, *_fit(entries, given[index])]
+    if tail and left > len(sections) - 1:
+        lines.append("")
+    return lines + tail
+
+
+def _fit(entries: list[list[str]], room: int) -> list[str]:
+    """As many entries as there is room for, and how many there are beside them."""
+    lines: list[str] = []
+    for number, entry in enumerate(entries):
+        rest = len(entries) - number - 1
+        if len(lines) + len(entry) + (1 if rest else 0) > room:
+            # Rather the first line of an entry than none of it.
+            if len(entry) > 1 and len(lines) + 1 + (1 if rest else 0) <= room:
+                lines.append(entry[0])
+                number += 1
+            if number < len(entries):
+                lines.append(f"  … {len(entries) - number:,} more in the report")
             break
-        lines += ["", title]
-        shown: list[str] = []
-        for number, entry in enumerate(entries):
-            rest = len(entries) - number - 1
-            if len(shown) + len(entry) + (1 if rest else 0) > space:
-                shown.append(f"  … {text.count(len(entries) - number, 'more line')} in the report")
-                break
-            shown += entry
-        lines += shown
-    waived = report.document["summary"]["waived"]
-    if waived and len(lines) + 2 <= room:
-        lines += ["", f"{text.count(waived, 'result')} waived"]
+        lines += entry
     return lines
 
 

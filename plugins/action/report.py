@@ -1,0 +1,88 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controller side of the report task: the documents of all hosts become the report's files and one screen of summary."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ansible import constants as C
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.color import stringc
+from ansible.utils.display import Display
+
+from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, store, terminal
+
+display = Display()
+
+_COLOURS = {
+    "not_ready": C.COLOR_ERROR, "inconclusive": C.COLOR_WARN, "ready_with_warnings": C.COLOR_CHANGED, "ready": C.COLOR_OK,
+    "critical": C.COLOR_ERROR, "high": C.COLOR_ERROR, "medium": C.COLOR_CHANGED,
+}
+
+
+class ActionModule(ActionBase):
+    """Reads and writes files on the controller; meant for ``run_once``, connects to no host."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _spec, args = self.validate_argument_spec({
+            "run_dir": {"type": "path", "required": True},
+            "report_dir": {"type": "path"},
+            "formats": {"type": "list", "elements": "str", "choices": list(store.FILES), "default": list(store.FILES)},
+            "keep_runs": {"type": "int", "default": 10},
+            "summary": {"type": "bool", "default": True},
+        })
+        run_dir = Path(os.path.abspath(args["run_dir"]))
+        # As `validate` lays them out: REPORT_DIR/runs/RUN.
+        report_dir = Path(os.path.abspath(args["report_dir"])) if args["report_dir"] else run_dir.parent.parent
+        try:
+            run, hosts = model.load(run_dir)
+            checks = catalogue.load()
+        except ValueError as exc:
+            raise AnsibleActionFail(str(exc)) from exc
+        # Before anything is written: the baseline may be the very file that this report replaces.
+        baseline, path = None, _baseline_path(run)
+        if path:
+            try:
+                baseline = model.read_baseline(path)
+            except ValueError as exc:
+                raise AnsibleActionFail(f"the baseline {str(path)!r} is no report: {exc}") from exc
+        report = model.build(run, hosts, checks, baseline)
+        try:
+            paths = store.write(report, args["formats"], report_dir, run_dir)
+        except OSError as exc:
+            raise AnsibleActionFail(
+                f"the report cannot be written: {exc.filename or report_dir}: {exc.strerror}; an older report was left as it is"
+            ) from exc
+        try:
+            store.prune(run_dir, args["keep_runs"], path)
+        except OSError as exc:
+            result["warnings"] = [f"old runs beside {run_dir} could not be cleared away: {exc}"]
+        named = {one: str(written) for one, written in paths.items()}
+        # A callback whose output a program reads has no place for a summary on the same stream.
+        if args["summary"] and str(C.DEFAULT_STDOUT_CALLBACK).rsplit(".", 1)[-1] not in ("json", "jsonl"):
+            display.display("\n" + terminal.render(report, named, _paint) + "\n", screen_only=True)
+            display.display(terminal.render(report, named), log_only=True)
+        result.update(
+            changed=False, verdict=report.verdict, msg=report.headline, counts=report.document["summary"],
+            verdicts={row.name: row.verdict for row in report.hosts}, report_dir=str(report_dir), paths=named,
+        )
+        return result
+
+
+def _baseline_path(run: dict[str, Any]) -> Path | None:
+    return Path(os.path.expanduser(str(run["baseline"]))) if run.get("baseline") else None
+
+
+def _paint(words: str, kind: str) -> str:
+    # stringc itself knows whether this terminal, ANSIBLE_NOCOLOR and ANSIBLE_FORCE_COLOR want colours.
+    return str(stringc(words, _COLOURS[kind])) if kind in _COLOURS else words

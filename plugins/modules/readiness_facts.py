@@ -1,0 +1,1347 @@
+#!/usr/bin/python
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: readiness_facts
+short_description: Read what decides whether a host can run Go services
+version_added: 0.1.0
+description:
+  - Reads the host, its Go toolchains, its Go services, their debugging endpoints and the kernel's network counters in one call,
+    and returns them as one document of plain values.
+  - Only reads. Nothing is written, started, stopped, profiled or compiled. Commands in O(probes) are the caller's own.
+  - Every part has a deadline of its own. One that hangs or breaks costs its own value and an entry in RV(facts.errors).
+  - It works as an ordinary user too. What needs root is V(null) then, and named in RV(facts.errors) or beside the value.
+  - Values that look like credentials are replaced on the host, before they leave it.
+  - It judges nothing. The P(goready.preflight.verify#module) action does.
+author: goready.preflight contributors (@goready)
+options:
+  subsets:
+    description:
+      - What to read. V(pprof) needs the listeners of V(services) and brings them along.
+    type: list
+    elements: str
+    choices: [host, toolchain, services, pprof, network]
+    default: [host, toolchain, services, pprof, network]
+  services:
+    description:
+      - The services that the host should run, as C(preflight_services) declares them.
+      - The keys C(name), C(unit), C(binary), C(pprof) and C(health) are used here. Others are for the judgement and are ignored.
+    type: list
+    elements: dict
+    default: []
+  toolchain:
+    description:
+      - Whether the host should have a Go toolchain. With V(absent) none is run to ask for its environment.
+    type: str
+    choices: [required, optional, absent]
+    default: optional
+  probes:
+    description:
+      - The questions of C(preflight_custom_checks) that are asked from the host. Each has the C(id) of its check, a C(kind)
+        (C(command), C(file), C(http), C(tcp), C(dns), C(prometheus)) and the keys of that kind.
+      - They run in check mode too, so a command has to be one that only reads.
+    type: list
+    elements: dict
+    default: []
+  timeout:
+    description:
+      - Seconds after which the module returns what it has. One part may take half of them.
+    type: int
+    default: 30
+  build_user:
+    description:
+      - The user that builds on this host, whose shells are asked for their Go beside those of root. Empty for none.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    description: Runs the same in check mode.
+    support: full
+  diff_mode:
+    description: Nothing is changed, so there is no difference.
+    support: none
+  platform:
+    description: Hosts it can read.
+    platforms: linux
+    support: full
+seealso:
+  - module: goready.preflight.verify
+"""
+
+EXAMPLES = r"""
+- name: Everything that can be read on a host
+  goready.preflight.readiness_facts:
+  register: readiness
+
+- name: One declared service, with one question of one's own
+  goready.preflight.readiness_facts:
+    subsets: [host, services, pprof]
+    services:
+      - name: api
+        unit: api.service
+        pprof: http://127.0.0.1:6060
+    probes:
+      - id: api.migrations
+        kind: command
+        command: [/opt/api/current/api, migrations, --pending]
+
+- name: Show what could not be read
+  ansible.builtin.debug:
+    var: readiness.facts.errors
+"""
+
+RETURN = r"""
+facts:
+  description: The facts document. A value that could not be read is V(null), never a guess.
+  returned: always
+  type: dict
+  contains:
+    facts_version:
+      description: Version of this document's shape.
+      returned: success
+      type: str
+    collected:
+      description: When, by whom and what was collected.
+      returned: success
+      type: dict
+      contains:
+        at:
+          description: RFC 3339 time in UTC.
+          returned: success
+          type: str
+        duration_ms:
+          description: Milliseconds that collecting took.
+          returned: success
+          type: int
+        subsets:
+          description: The subsets that were read.
+          returned: success
+          type: list
+          elements: str
+        uid:
+          description: Effective user id of the module.
+          returned: success
+          type: int
+        user:
+          description: Name of that user, or its number where it has none.
+          returned: success
+          type: str
+        privileged:
+          description: Whether it was root.
+          returned: success
+          type: bool
+        hostname:
+          description: The host's own name.
+          returned: success
+          type: str
+        python:
+          description: Version of the host's Python.
+          returned: success
+          type: str
+    errors:
+      description: What could not be read.
+      returned: success
+      type: list
+      elements: dict
+      contains:
+        part:
+          description: Dotted path of what is missing, V(host.filesystems) for instance.
+          returned: success
+          type: str
+        kind:
+          description: V(timeout), V(permission), V(unavailable), V(exception) or V(truncated).
+          returned: success
+          type: str
+        message:
+          description: What happened.
+          returned: success
+          type: str
+    timings:
+      description: Milliseconds of each subset, by its name.
+      returned: success
+      type: dict
+    host:
+      description: Subset C(host).
+      returned: success
+      type: dict
+      contains:
+        os:
+          description: What os-release says.
+          returned: success
+          type: dict
+          contains:
+            id:
+              description: V(ubuntu), V(debian) and so on.
+              returned: success
+              type: str
+            version_id:
+              description: For instance V(24.04).
+              returned: success
+              type: str
+            codename:
+              description: For instance V(noble).
+              returned: success
+              type: str
+            pretty_name:
+              description: The name for people.
+              returned: success
+              type: str
+            like:
+              description: The distributions it derives from.
+              returned: success
+              type: list
+              elements: str
+            extended_support:
+              description: Files of apt with Ubuntu Pro's security archives.
+              returned: success
+              type: list
+              elements: str
+        kernel:
+          description: Release of the running kernel.
+          returned: success
+          type: str
+        machine:
+          description: What C(uname -m) says.
+          returned: success
+          type: str
+        dpkg_arch:
+          description: Architecture of the userland as dpkg names it, V(null) without dpkg.
+          returned: success
+          type: str
+        goarch:
+          description: Go's name for C(machine).
+          returned: success
+          type: str
+        bits:
+          description: Width of the userland's programs, V(32) or V(64).
+          returned: success
+          type: int
+        cpu:
+          description: The processors.
+          returned: success
+          type: dict
+          contains:
+            count:
+              description: How many are online.
+              returned: success
+              type: int
+            vendor:
+              description: Their maker.
+              returned: success
+              type: str
+            model:
+              description: Their model.
+              returned: success
+              type: str
+            flags:
+              description: Features that every one of them has.
+              returned: success
+              type: list
+              elements: str
+            goamd64:
+              description: Highest GOAMD64 whose programs run here.
+              returned: success
+              type: str
+            goarm64:
+              description: Highest GOARM64 whose programs run here.
+              returned: success
+              type: str
+        emulation:
+          description: Whether instructions are translated.
+          returned: success
+          type: dict
+          contains:
+            kind:
+              description: V(qemu-user), V(qemu-system), V(rosetta) or V(null).
+              returned: success
+              type: str
+            evidence:
+              description: What shows it.
+              returned: success
+              type: list
+              elements: str
+        container:
+          description: The container manager where the host itself is a container.
+          returned: success
+          type: str
+        memory:
+          description: Bytes.
+          returned: success
+          type: dict
+          contains:
+            total:
+              description: All memory.
+              returned: success
+              type: int
+            available:
+              description: What programs can get without swapping.
+              returned: success
+              type: int
+            swap_total:
+              description: All swap.
+              returned: success
+              type: int
+            swap_free:
+              description: Unused swap.
+              returned: success
+              type: int
+        filesystems:
+          description: The filesystems that hold C(/), C(/var/log), C(/var/lib), C(/tmp), C(/opt) and the declared binaries.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            paths:
+              description: Which of these folders it holds.
+              returned: success
+              type: list
+              elements: str
+            mount:
+              description: Where it is mounted.
+              returned: success
+              type: str
+            device:
+              description: What is mounted.
+              returned: success
+              type: str
+            fstype:
+              description: Its type.
+              returned: success
+              type: str
+            size:
+              description: Bytes.
+              returned: success
+              type: int
+            available:
+              description: Bytes that ordinary users can still fill.
+              returned: success
+              type: int
+            inodes:
+              description: Number of inodes, V(0) where it is not fixed.
+              returned: success
+              type: int
+            inodes_available:
+              description: Free inodes.
+              returned: success
+              type: int
+            read_only:
+              description: Whether it is mounted read-only.
+              returned: success
+              type: bool
+            remote:
+              description: Whether another machine or a program answers for it.
+              returned: success
+              type: bool
+            error:
+              description: Why its size is unknown.
+              returned: success
+              type: str
+        sysctl:
+          description: Values of sysctls by their dotted names.
+          returned: success
+          type: dict
+        file_nr:
+          description: C(/proc/sys/fs/file-nr).
+          returned: success
+          type: dict
+          contains:
+            allocated:
+              description: Open files of the machine.
+              returned: success
+              type: int
+            unused:
+              description: Allocated and unused ones.
+              returned: success
+              type: int
+            maximum:
+              description: Most there can be.
+              returned: success
+              type: int
+        time:
+          description: The clock.
+          returned: success
+          type: dict
+          contains:
+            synchronized:
+              description: Whether it is disciplined, V(null) where that cannot be told.
+              returned: success
+              type: bool
+            service:
+              description: The unit of the time service that runs.
+              returned: success
+              type: str
+            max_error_ms:
+              description: The kernel's estimate of the largest error.
+              returned: success
+              type: float
+            evidence:
+              description: What shows it.
+              returned: success
+              type: list
+              elements: str
+        reboot:
+          description: Pending reboot.
+          returned: success
+          type: dict
+          contains:
+            required:
+              description: Whether one is due, V(null) where that cannot be told.
+              returned: success
+              type: bool
+            packages:
+              description: Packages that asked for it.
+              returned: success
+              type: list
+              elements: str
+            running_kernel:
+              description: Release of the running kernel.
+              returned: success
+              type: str
+            newest_kernel:
+              description: The newest installed one of its flavour.
+              returned: success
+              type: str
+            evidence:
+              description: What shows it.
+              returned: success
+              type: list
+              elements: str
+        cgroup:
+          description: Control groups.
+          returned: success
+          type: dict
+          contains:
+            version:
+              description: V(1), V(2) or V(hybrid).
+              returned: success
+              type: raw
+            controllers:
+              description: The controllers there are.
+              returned: success
+              type: list
+              elements: str
+        init:
+          description: Command name of process 1.
+          returned: success
+          type: str
+    toolchain:
+      description: Subset C(toolchain).
+      returned: success
+      type: dict
+      contains:
+        toolchains:
+          description: Every Go there is, one entry a GOROOT.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            goroot:
+              description: Its folder, symlinks resolved.
+              returned: success
+              type: str
+            go:
+              description: Its go command.
+              returned: success
+              type: str
+            kind:
+              description: V(official), V(distribution), V(gvm), V(snap) or V(sdk).
+              returned: success
+              type: str
+            found_by:
+              description: How it was found.
+              returned: success
+              type: list
+              elements: str
+            version_file:
+              description: The version in C(GOROOT/VERSION).
+              returned: success
+              type: str
+            version:
+              description: The version that it says itself.
+              returned: success
+              type: str
+            runs:
+              description: Whether it could be run.
+              returned: success
+              type: bool
+            error:
+              description: Why not.
+              returned: success
+              type: str
+            elf_machine:
+              description: Architecture of the go command.
+              returned: success
+              type: str
+            missing:
+              description: Parts of a toolchain that are not there.
+              returned: success
+              type: list
+              elements: str
+            owner:
+              description: Owner of the folder.
+              returned: success
+              type: str
+            mode:
+              description: Mode of the folder.
+              returned: success
+              type: str
+            writable_by_others:
+              description: What others than its owner can write.
+              returned: success
+              type: list
+              elements: str
+            env:
+              description: What C(go env) says, by variable.
+              returned: success
+              type: dict
+        shells:
+          description: What each kind of shell or manager sees.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            kind:
+              description: V(login), V(non_login), V(sudo) or V(systemd).
+              returned: success
+              type: str
+            user:
+              description: Whose.
+              returned: success
+              type: str
+            go:
+              description: The go command that it finds.
+              returned: success
+              type: str
+            goroot:
+              description: The GOROOT of that command.
+              returned: success
+              type: str
+            version:
+              description: The version of that command.
+              returned: success
+              type: str
+            path:
+              description: Its PATH.
+              returned: success
+              type: str
+            env:
+              description: Its Go variables, by name.
+              returned: success
+              type: dict
+            error:
+              description: Why it could not be asked.
+              returned: success
+              type: str
+        gvm:
+          description: The installations of gvm.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            root:
+              description: Folder.
+              returned: success
+              type: str
+            user:
+              description: Owner.
+              returned: success
+              type: str
+            default:
+              description: The version that is the default.
+              returned: success
+              type: str
+            versions:
+              description: The installed versions.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                name:
+                  description: Version.
+                  returned: success
+                  type: str
+                complete:
+                  description: Whether its manifest was written.
+                  returned: success
+                  type: bool
+                version_file:
+                  description: The version in its C(VERSION) file.
+                  returned: success
+                  type: str
+    services:
+      description: Subset C(services).
+      returned: success
+      type: dict
+      contains:
+        services:
+          description: Declared services and processes with Go build information.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            name:
+              description: The declared name, else the unit's, else the executable's.
+              returned: success
+              type: str
+            declared:
+              description: Whether O(services) names it.
+              returned: success
+              type: bool
+            unit:
+              description: Its unit.
+              returned: success
+              type: str
+            manager:
+              description: V(system) or V(user).
+              returned: success
+              type: str
+            manager_user:
+              description: Whose user manager it is.
+              returned: success
+              type: str
+            container:
+              description: The container that it runs in.
+              returned: success
+              type: dict
+              contains:
+                runtime:
+                  description: V(podman), V(docker), V(containerd), V(lxc) or V(unknown).
+                  returned: success
+                  type: str
+                id:
+                  description: The first characters of its id.
+                  returned: success
+                  type: str
+            properties:
+              description: What C(systemctl show) prints, by property.
+              returned: success
+              type: dict
+            unit_files:
+              description: The fragment and its drop-ins, in the order systemd reads them.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                path:
+                  description: File.
+                  returned: success
+                  type: str
+                directives:
+                  description: Its settings, credentials redacted.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    line:
+                      description: Line.
+                      returned: success
+                      type: int
+                    section:
+                      description: Section.
+                      returned: success
+                      type: str
+                    name:
+                      description: Name.
+                      returned: success
+                      type: str
+                    value:
+                      description: Value.
+                      returned: success
+                      type: str
+                problems:
+                  description: What systemd ignores.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    line:
+                      description: Line.
+                      returned: success
+                      type: int
+                    section:
+                      description: Section.
+                      returned: success
+                      type: str
+                    name:
+                      description: Name.
+                      returned: success
+                      type: str
+                    message:
+                      description: What is wrong.
+                      returned: success
+                      type: str
+                error:
+                  description: Why the file could not be read.
+                  returned: success
+                  type: str
+            ignored_files:
+              description: Files in the drop-in folders that systemd does not read.
+              returned: success
+              type: list
+              elements: str
+            exec:
+              description: The first C(ExecStart).
+              returned: success
+              type: dict
+              contains:
+                path:
+                  description: Program.
+                  returned: success
+                  type: str
+                argv:
+                  description: Arguments, credentials redacted.
+                  returned: success
+                  type: list
+                  elements: str
+            main_pid:
+              description: Process id of the main process.
+              returned: success
+              type: int
+            binary:
+              description: The file on disk that the declaration or the unit names.
+              returned: success
+              type: dict
+              contains: &binary
+                path:
+                  description: Path.
+                  returned: success
+                  type: str
+                realpath:
+                  description: Path without symlinks.
+                  returned: success
+                  type: str
+                size:
+                  description: Bytes.
+                  returned: success
+                  type: int
+                mtime:
+                  description: RFC 3339 time of its last change.
+                  returned: success
+                  type: str
+                elf:
+                  description: Its ELF header.
+                  returned: success
+                  type: dict
+                  contains:
+                    bits:
+                      description: V(32) or V(64).
+                      returned: success
+                      type: int
+                    machine:
+                      description: Go's name of its architecture.
+                      returned: success
+                      type: str
+                    type:
+                      description: V(exec) or V(dyn).
+                      returned: success
+                      type: str
+                    interpreter:
+                      description: The loader that it asks for.
+                      returned: success
+                      type: str
+                    needed:
+                      description: The shared libraries that it asks for.
+                      returned: success
+                      type: list
+                      elements: str
+                buildinfo:
+                  description: Go's build information.
+                  returned: success
+                  type: dict
+                  contains:
+                    go_version:
+                      description: Version of Go.
+                      returned: success
+                      type: str
+                    path:
+                      description: Package path of the program.
+                      returned: success
+                      type: str
+                    main:
+                      description: The main module.
+                      returned: success
+                      type: dict
+                      contains:
+                        path:
+                          description: Module path.
+                          returned: success
+                          type: str
+                        version:
+                          description: Version.
+                          returned: success
+                          type: str
+                        replace:
+                          description: What replaces it.
+                          returned: success
+                          type: dict
+                    deps:
+                      description: The modules that it was built from.
+                      returned: success
+                      type: list
+                      elements: dict
+                      contains:
+                        path:
+                          description: Module path.
+                          returned: success
+                          type: str
+                        version:
+                          description: Version.
+                          returned: success
+                          type: str
+                        replace:
+                          description: What replaces it.
+                          returned: success
+                          type: dict
+                    settings:
+                      description: Build settings by name.
+                      returned: success
+                      type: dict
+                owner:
+                  description: Owner.
+                  returned: success
+                  type: str
+                group:
+                  description: Group.
+                  returned: success
+                  type: str
+                mode:
+                  description: Mode.
+                  returned: success
+                  type: str
+                folders:
+                  description: Every folder above it.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    path:
+                      description: Path.
+                      returned: success
+                      type: str
+                    owner:
+                      description: Owner.
+                      returned: success
+                      type: str
+                    group:
+                      description: Group.
+                      returned: success
+                      type: str
+                    mode:
+                      description: Mode.
+                      returned: success
+                      type: str
+                writable_by:
+                  description: What lets others than root or the owner replace it.
+                  returned: success
+                  type: list
+                  elements: str
+                error:
+                  description: Why it could not be read.
+                  returned: success
+                  type: str
+            processes:
+              description: Its Go processes, the main process first.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                pid:
+                  description: Process id.
+                  returned: success
+                  type: int
+                ppid:
+                  description: Process id of the parent.
+                  returned: success
+                  type: int
+                uid:
+                  description: User id.
+                  returned: success
+                  type: int
+                user:
+                  description: User.
+                  returned: success
+                  type: str
+                comm:
+                  description: Command name.
+                  returned: success
+                  type: str
+                exe:
+                  description: The executable.
+                  returned: success
+                  type: str
+                exe_deleted:
+                  description: Whether that file is gone.
+                  returned: success
+                  type: bool
+                argv:
+                  description: Arguments, credentials redacted.
+                  returned: success
+                  type: list
+                  elements: str
+                started:
+                  description: RFC 3339 time of its start.
+                  returned: success
+                  type: str
+                go:
+                  description: Whether it carries Go build information.
+                  returned: success
+                  type: bool
+                limits:
+                  description: Resource limits by name (C(nofile), C(nproc), C(core), C(memlock), C(as)), each with C(soft) and C(hard).
+                  returned: success
+                  type: dict
+                fds:
+                  description: Descriptors.
+                  returned: success
+                  type: dict
+                  contains:
+                    open:
+                      description: How many are open.
+                      returned: success
+                      type: int
+                threads:
+                  description: How many threads it has.
+                  returned: success
+                  type: int
+                rss:
+                  description: Resident memory in bytes.
+                  returned: success
+                  type: int
+                cgroup:
+                  description: Limits of its control group. Bytes, CPUs and tasks, V(max) where there is no limit.
+                  returned: success
+                  type: dict
+                  contains:
+                    path:
+                      description: Its path.
+                      returned: success
+                      type: str
+                    memory_max:
+                      description: Memory limit.
+                      returned: success
+                      type: raw
+                    memory_high:
+                      description: Memory throttling limit.
+                      returned: success
+                      type: raw
+                    memory_current:
+                      description: Memory in use.
+                      returned: success
+                      type: raw
+                    cpu_quota:
+                      description: CPUs.
+                      returned: success
+                      type: raw
+                    pids_max:
+                      description: Most tasks.
+                      returned: success
+                      type: raw
+                    pids_current:
+                      description: Tasks.
+                      returned: success
+                      type: raw
+                    effective:
+                      description: The tightest of its own and its parents' limits, by name.
+                      returned: success
+                      type: dict
+                environ:
+                  description: C(GOMEMLIMIT), C(GOMAXPROCS), C(GODEBUG) and C(GOGC), where they are set.
+                  returned: success
+                  type: dict
+                listeners:
+                  description: The sockets that it listens on.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    proto:
+                      description: V(tcp), V(tcp6) or V(unix).
+                      returned: success
+                      type: str
+                    address:
+                      description: Address.
+                      returned: success
+                      type: str
+                    port:
+                      description: Port.
+                      returned: success
+                      type: int
+                    path:
+                      description: Path of a unix socket.
+                      returned: success
+                      type: str
+                    inode:
+                      description: Inode of the socket.
+                      returned: success
+                      type: int
+                running:
+                  description: The executable as it runs, with the keys of C(binary).
+                  returned: success
+                  type: dict
+                  contains: *binary
+                same_file:
+                  description: Whether the running file is the one on disk at that path.
+                  returned: success
+                  type: bool
+                unreadable:
+                  description: What could not be read of it.
+                  returned: success
+                  type: list
+                  elements: str
+            more_processes:
+              description: Further Go processes that are not listed.
+              returned: success
+              type: int
+        unreadable:
+          description: Processes that could not be told to be Go or not.
+          returned: success
+          type: dict
+          contains:
+            processes:
+              description: How many.
+              returned: success
+              type: int
+            commands:
+              description: Their names.
+              returned: success
+              type: list
+              elements: str
+            hidden:
+              description: Whether C(/proc) shows the caller's own processes only.
+              returned: success
+              type: bool
+            reason:
+              description: Why.
+              returned: success
+              type: str
+        systemd:
+          description: What systemd was asked.
+          returned: success
+          type: dict
+          contains:
+            asked:
+              description: How many units.
+              returned: success
+              type: int
+            directives_known:
+              description: Whether the systemd's own list of settings was read.
+              returned: success
+              type: bool
+    pprof:
+      description: Subset C(pprof).
+      returned: success
+      type: dict
+      contains:
+        endpoints:
+          description: One entry a listener of a Go process, and one a declared pprof URL that none of them is.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            service:
+              description: The service's name.
+              returned: success
+              type: str
+            pid:
+              description: Process id.
+              returned: success
+              type: int
+            listener:
+              description: The listener.
+              returned: success
+              type: dict
+              contains:
+                proto:
+                  description: V(tcp), V(tcp6) or V(unix).
+                  returned: success
+                  type: str
+                address:
+                  description: Address.
+                  returned: success
+                  type: str
+                port:
+                  description: Port.
+                  returned: success
+                  type: int
+                path:
+                  description: Path of a unix socket.
+                  returned: success
+                  type: str
+            declared:
+              description: Whether it was declared.
+              returned: success
+              type: bool
+            container:
+              description: The container of its process.
+              returned: success
+              type: dict
+            namespace:
+              description: Whose network it is in, V(host) or V(other).
+              returned: success
+              type: str
+            scheme:
+              description: V(http) or V(https), V(null) where it speaks neither.
+              returned: success
+              type: str
+            state:
+              description: How it answered.
+              returned: success
+              type: str
+            pprof:
+              description: Whether it serves C(/debug/pprof/).
+              returned: success
+              type: dict
+              contains:
+                served:
+                  description: Whether it does.
+                  returned: success
+                  type: bool
+                status:
+                  description: HTTP status.
+                  returned: success
+                  type: int
+                path:
+                  description: The path whose answer proves it.
+                  returned: success
+                  type: str
+                evidence:
+                  description: What shows it.
+                  returned: success
+                  type: list
+                  elements: str
+            expvar:
+              description: Whether it serves C(/debug/vars).
+              returned: success
+              type: dict
+              contains:
+                served:
+                  description: Whether it does.
+                  returned: success
+                  type: bool
+                status:
+                  description: HTTP status.
+                  returned: success
+                  type: int
+                evidence:
+                  description: What shows it.
+                  returned: success
+                  type: list
+                  elements: str
+            authentication:
+              description: Whether every debugging path refused an anonymous request.
+              returned: success
+              type: bool
+            shared:
+              description: Whether the same server serves something besides debugging.
+              returned: success
+              type: bool
+            shared_evidence:
+              description: What shows it.
+              returned: success
+              type: list
+              elements: str
+            requests:
+              description: How often it was asked.
+              returned: success
+              type: int
+            error:
+              description: Why it could not be asked.
+              returned: success
+              type: str
+        health:
+          description: One entry a declared health URL.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            service:
+              description: The service's name.
+              returned: success
+              type: str
+            url:
+              description: The URL.
+              returned: success
+              type: str
+            status:
+              description: HTTP status.
+              returned: success
+              type: int
+            ms:
+              description: Milliseconds that the answer took.
+              returned: success
+              type: raw
+            ok:
+              description: Whether it says healthy, V(null) where it could not be asked.
+              returned: success
+              type: bool
+            error:
+              description: Why not.
+              returned: success
+              type: str
+    network:
+      description: Subset C(network).
+      returned: success
+      type: dict
+      contains:
+        tcp:
+          description: Counters of TCP since boot, by the kernel's names.
+          returned: success
+          type: dict
+        conntrack:
+          description: The connection table, V(null) where connections are not tracked.
+          returned: success
+          type: dict
+          contains:
+            count:
+              description: Entries.
+              returned: success
+              type: int
+            maximum:
+              description: Most there can be.
+              returned: success
+              type: int
+        sockets:
+          description: TCP sockets.
+          returned: success
+          type: dict
+          contains:
+            tcp_inuse:
+              description: Open over IPv4.
+              returned: success
+              type: int
+            tcp6_inuse:
+              description: Open over IPv6.
+              returned: success
+              type: int
+            tcp_tw:
+              description: In TIME_WAIT.
+              returned: success
+              type: int
+            tcp_orphan:
+              description: Closed by their process and not yet by the peer.
+              returned: success
+              type: int
+            tcp_mem_pages:
+              description: Pages of memory.
+              returned: success
+              type: int
+        port_range:
+          description: First and last port of outgoing connections.
+          returned: success
+          type: list
+          elements: int
+        interfaces:
+          description: The network interfaces.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            name:
+              description: Name.
+              returned: success
+              type: str
+            rx_bytes:
+              description: Received bytes.
+              returned: success
+              type: int
+            rx_packets:
+              description: Received packets.
+              returned: success
+              type: int
+            rx_errors:
+              description: Receive errors.
+              returned: success
+              type: int
+            rx_dropped:
+              description: Dropped on receipt.
+              returned: success
+              type: int
+            tx_bytes:
+              description: Sent bytes.
+              returned: success
+              type: int
+            tx_packets:
+              description: Sent packets.
+              returned: success
+              type: int
+            tx_errors:
+              description: Send errors.
+              returned: success
+              type: int
+            tx_dropped:
+              description: Dropped on sending.
+              returned: success
+              type: int
+    probes:
+      description: The answers to O(probes) by their C(id). Each has C(kind), C(ok), C(error), C(ms) and the keys of its kind.
+      returned: success
+      type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+
+from ansible_collections.goready.preflight.plugins.module_utils import collecting  # noqa: E402
+from ansible_collections.goready.preflight.plugins.module_utils.collect import (  # noqa: E402
+    host, network, pprof, services, toolchain,
+)
+
+SUBSETS = {
+    "host": host.PARTS,
+    "toolchain": toolchain.PARTS,
+    "services": services.PARTS,
+    "pprof": pprof.PARTS,
+    "network": network.PARTS,
+}
+AFTER = {"pprof": "services"}
+
+
+class ReadOnlyModule(AnsibleModule):
+    """AnsibleModule writes its arguments to the host's log: that would be the one thing this module writes, and the
+    headers of probes may hold credentials."""
+
+    def _log_invocation(self) -> None:
+        return
+
+
+def read(params: dict) -> dict:
+    """The facts document for validated module arguments."""
+    wanted = set(params["subsets"])
+    if "pprof" in wanted:
+        wanted.add("services")
+    parts = {name: SUBSETS[name] for name in SUBSETS if name in wanted}
+    if params["probes"]:
+        # Most hosts are asked none, and every import is compiled anew on every host.
+        from ansible_collections.goready.preflight.plugins.module_utils.collect import probes
+
+        parts["probes"] = [("answers", probes.collect, float(params["timeout"]))]
+    context = collecting.Context(
+        services=params["services"], probes=params["probes"], timeout=float(params["timeout"]),
+        toolchain=params["toolchain"], build_user=params["build_user"],
+    )
+    facts = collecting.document(parts, context, AFTER)
+    facts["probes"] = facts.get("probes", {}).get("answers", {})
+    return facts
+
+
+def main() -> None:
+    module = ReadOnlyModule(
+        argument_spec={
+            "subsets": {"type": "list", "elements": "str", "choices": list(SUBSETS), "default": list(SUBSETS)},
+            "services": {"type": "list", "elements": "dict", "default": []},
+            "toolchain": {"type": "str", "choices": ["required", "optional", "absent"], "default": "optional"},
+            "probes": {"type": "list", "elements": "dict", "default": []},
+            "timeout": {"type": "int", "default": 30},
+            "build_user": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    if not 1 <= module.params["timeout"] <= 3600:
+        module.fail_json(msg="timeout: %d is not from 1 to 3600 seconds" % module.params["timeout"])
+    module.exit_json(changed=False, facts=read(module.params))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,391 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who can read, and load, a Go service through its debug endpoints?
+
+``bind`` judges the address a listener is bound to, ``reachable`` what the controller really got, ``public_mux`` whether
+the application's own listener serves debugging, ``expvar`` the same for /debug/vars. A listener that serves neither is
+no finding, whatever else it serves (/metrics, /healthz).
+"""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.goready.preflight.plugins.module_utils.collect.pprof import is_local
+from ansible_collections.goready.preflight.plugins.plugin_utils import outside
+from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
+    Facts, Outcome, Policy, Remediation, check, failed, lookup, notapplicable, passed, unknown,
+)
+
+NEEDS = ("pprof.endpoints",)
+WILDCARDS = ("0.0.0.0", "::")
+SHOWN = 20  # listeners named in the evidence of a summary
+
+Endpoint = Mapping[str, Any]
+
+_GUARD = Remediation(
+    hint="Serve net/http/pprof on a listener of its own, bound to 127.0.0.1 or a unix socket: give it its own mux "
+         "(http.NewServeMux, pprof.Index and the others) and its own http.Server, and reach it through an SSH tunnel.",
+    role="pprof_guard",
+)
+
+_WHY_PPROF = (
+    "net/http/pprof asks nobody who they are. Whoever reaches it reads the arguments of the command line "
+    "(/debug/pprof/cmdline), function and file names, stacks of all goroutines; and starts CPU profiles, traces and stack "
+    "dumps that stop the world, as often as he likes. Source: Go, src/net/http/pprof/pprof.go (init registers the handlers on "
+    "http.DefaultServeMux on import) and CWE-200, CWE-400."
+)
+
+
+def _where(endpoint: Endpoint) -> str:
+    """``0.0.0.0:6060``, ``[::]:6060``, ``unix:/run/api.sock``."""
+    listener = endpoint["listener"]
+    if listener["proto"] == "unix":
+        return f"unix:{listener['path']}"
+    address = listener["address"]
+    return f"[{address}]:{listener['port']}" if ":" in address else f"{address}:{listener['port']}"
+
+
+def _listeners(facts: Facts) -> list[tuple[str, Endpoint]]:
+    """(subject, endpoint) of every listener, by subject. A subject names service and listener; two containers that give
+    the same one are told apart by their id."""
+    endpoints = lookup(facts, "pprof.endpoints") or []
+    names = [f"{endpoint['service']} {_where(endpoint)}" for endpoint in endpoints]
+    counts = Counter(names)
+    found = []
+    for name, endpoint in zip(names, endpoints, strict=True):
+        mark = (endpoint.get("container") or {}).get("id") or endpoint.get("pid")
+        found.append((f"{name} @{mark}" if counts[name] > 1 else name, endpoint))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _evidence(endpoint: Endpoint, part: str = "pprof") -> list[str]:
+    lines = [f"{_bound(endpoint)}{_process(endpoint)}"]
+    if endpoint["declared"]:
+        lines.append("declared by pprof: in preflight_services")
+    lines.extend(str(line) for line in endpoint[part]["evidence"])
+    if endpoint.get("error") and endpoint["error"] not in lines:
+        lines.append(str(endpoint["error"]))
+    return lines
+
+
+def _bound(endpoint: Endpoint) -> str:
+    scheme = f", {endpoint['scheme']}" if endpoint.get("scheme") else ""
+    return f"listener {_where(endpoint)}{scheme}"
+
+
+def _process(endpoint: Endpoint) -> str:
+    container = endpoint.get("container")
+    inside = f" in {container.get('runtime')} container {container.get('id')}" if container else ""
+    return (f", PID {endpoint['pid']}" if endpoint.get("pid") else "") + inside
+
+
+def _reach(endpoint: Endpoint) -> str:
+    """Who can connect, for a listener beyond loopback."""
+    address = endpoint["listener"]["address"]
+    if endpoint.get("namespace") == "other":
+        net = "its container's network" if endpoint.get("container") else "its own network namespace"
+        return f"on {_where(endpoint)} inside {net}: for everything on that network, and wherever the port is published"
+    if address in WILDCARDS:
+        return f"on {_where(endpoint)}: on every address of the host"
+    return f"on {_where(endpoint)}: for everybody with a route to that address"
+
+
+def _own_network(endpoint: Endpoint) -> bool:
+    return bool(endpoint.get("namespace") != "host")
+
+
+def _doubt(endpoint: Endpoint, part: str = "pprof") -> tuple[str, str | None]:
+    """(why it is not known what a listener serves, the severity of that). None: the check's own severity.
+
+    A declared pprof listener is there to be judged. Of any other one that does not talk HTTP to us, debugging is only a
+    possibility (the executable holds the path): that must be seen, and must not stop a release.
+    """
+    state = endpoint["state"]
+    detail = endpoint.get("error") or "; ".join(endpoint[part]["evidence"]) or state
+    severity = None if endpoint["declared"] or state == "not_probed" else "low" if state == "silent" else "medium"
+    return str(detail), severity
+
+
+def _guarded(endpoint: Endpoint, part: str = "pprof") -> bool:
+    """Nothing was served without credentials, and that is why nobody knows what is behind."""
+    if part == "expvar":
+        return endpoint["expvar"]["status"] in (401, 403) or (endpoint["state"] == "client_certificate")
+    return bool(endpoint["authentication"])
+
+
+def _guarded_words(endpoint: Endpoint, part: str = "pprof") -> str:
+    if endpoint["state"] == "client_certificate":
+        return "asks for a TLS client certificate"
+    return f"refuses us without credentials ({endpoint[part]['status'] or endpoint['expvar']['status']})"
+
+
+def _blind(facts: Facts, policy: Policy) -> list[Outcome]:
+    """What the collectors could not see, in one outcome at most: listeners of processes that were not ours to read.
+
+    It weighs as much as the check where nobody said which services count; where they are declared and were read, or root
+    himself could not see more, it is low.
+    """
+    hidden = [
+        f"PID {process.get('pid')} ({service.get('name')}): {line}"
+        for service in lookup(facts, "services.services") or ()
+        for process in service.get("processes") or ()
+        for line in process.get("unreadable") or ()
+        if (process.get("go") or service.get("declared")) and str(line).split(":")[0] in ("listeners", "fds")
+    ]
+    unseen = lookup(facts, "services.unreadable") or {}
+    commands = ", ".join(str(command) for command in (unseen.get("commands") or ())[:10])
+    evidence = hidden[:SHOWN] + ([f"not readable: {commands}"] if commands else [])
+    mend = Remediation(hint="Run the verification with become, or declare the services in preflight_services.")
+    if hidden:
+        return [unknown(f"What {len(hidden)} processes of services listen on could not be read." if len(hidden) > 1 else
+                        "What a service's process listens on could not be read.", evidence=evidence, remediation=mend)]
+    if unseen.get("processes") or unseen.get("hidden"):
+        light = bool(policy.services) or bool(lookup(facts, "collected.privileged"))
+        return [unknown(f"Listeners may have been missed: {unseen.get('reason') or 'some processes are not readable'}.",
+                        evidence=evidence, remediation=mend, severity="low" if light else None)]
+    return []
+
+
+def _nothing(facts: Facts, what: str) -> Outcome:
+    """The outcome of a host where no listener was worth a line of its own."""
+    listeners = _listeners(facts)
+    if not listeners:
+        return notapplicable("No Go process listens on this host.")
+    shown = [f"{subject}: {'; '.join(endpoint['pprof']['evidence']) or endpoint['state']}" for subject, endpoint in listeners]
+    more = [f"... and {len(shown) - SHOWN} more"] if len(shown) > SHOWN else []
+    count = len(listeners)
+    return passed(f"{what} ({count} listener{'s' if count > 1 else ''} of Go processes asked).", evidence=shown[:SHOWN] + more)
+
+
+@check(
+    "pprof.bind",
+    title="pprof listens on loopback or a unix socket only",
+    severity="critical",
+    why=_WHY_PPROF + " A firewall in front is one rule away from being gone; the address a socket is bound to is not.",
+    judged="Every listener of a Go process that serves /debug/pprof/ (seen by its index, its X-Go-Pprof header or its symbol "
+           "handler; no profile is taken) must be bound to 127.0.0.0/8, ::1 or a unix socket. Any other address fails, one of a "
+           "private network too: others are on that network. In a network namespace of its own (a container) it fails as high, "
+           "because who reaches it depends on what is published. Listeners that answer every debug path with 401 or 403, or "
+           "want a TLS client certificate, pass: nothing is served to whoever just asks. A listener beyond loopback that "
+           "accepts a connection and stays silent is unknown, as low unless it is declared, and only where the executable "
+           "holds the path /debug/pprof/ at all.",
+    remediation=_GUARD,
+    needs=NEEDS,
+)
+def bind(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    listed = False
+    for subject, endpoint in _listeners(facts):
+        outcome = _bind(subject, endpoint)
+        if outcome is not None:
+            listed = True
+            yield outcome
+    hidden = _blind(facts, policy)
+    yield from hidden
+    if not listed and not hidden:
+        yield _nothing(facts, "No listener serves /debug/pprof/")
+
+
+def _bind(subject: str, endpoint: Endpoint) -> Outcome | None:
+    served, where = endpoint["pprof"]["served"], _where(endpoint)
+    local = is_local(endpoint["listener"])
+    evidence = _evidence(endpoint)
+    if served:
+        if local:
+            return passed(f"/debug/pprof/ is served on {where}, which only this machine reaches.", subject=subject, actual=where,
+                          expected="loopback or unix", evidence=evidence)
+        return failed(f"/debug/pprof/ is served to anybody {_reach(endpoint)}; loopback or a unix socket is wanted.",
+                      subject=subject, actual=where, expected="loopback or unix", evidence=evidence,
+                      severity="high" if _own_network(endpoint) else None)
+    if served is None and not local and _guarded(endpoint):
+        return passed(f"{where} is beyond loopback, but {_guarded_words(endpoint)}.", subject=subject, actual=where,
+                      evidence=evidence)
+    if served is None and not local:
+        detail, severity = _doubt(endpoint)
+        return unknown(f"Whether {where} serves /debug/pprof/ is not known: {detail}.", subject=subject, actual=where,
+                       expected="loopback or unix", evidence=evidence, severity=severity)
+    return None
+
+
+@check(
+    "pprof.reachable",
+    title="Nobody reaches pprof from the network",
+    severity="critical",
+    why=_WHY_PPROF + " This one is proven: the controller, another machine, asked for it and got it.",
+    judged="Tried from the controller: every TCP listener beyond loopback where the host saw /debug/pprof/ or /debug/vars or "
+           "could not rule them out. It fails where the controller gets them (as high for /debug/vars alone). Refused, "
+           "filtered, or answered without them (401, 403, 404) passes. It passes untried where there is no such listener. It "
+           "is unknown where the controller has no direct path to the host (SSH through a bastion or proxy, a local or "
+           "container connection, an address of another network): no answer proves nothing then. Containers with a network "
+           "of their own are not tried, for their published ports are not known here; a published port that a Go proxy holds "
+           "open on the host is a listener of its own and is tried.",
+    remediation=Remediation(
+        hint=_GUARD.hint + " Until then, let the firewall close the port: the role pprof_guard does that.", role="pprof_guard"),
+    needs=NEEDS,
+)
+def reachable(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    answers = {_key(entry): entry for entry in lookup(facts, "outside.endpoints") or ()}
+    candidates = {_key(endpoint) for endpoint in outside.candidates(facts)}
+    listed = False
+    for subject, endpoint in _listeners(facts):
+        outcome = None
+        if endpoint["listener"]["port"] and _key(endpoint) in candidates:
+            outcome = _reachable(subject, endpoint, answers.get(_key(endpoint)), lookup(facts, "outside.reason"))
+        elif _own_network(endpoint) and not is_local(endpoint["listener"]) and (
+                endpoint["pprof"]["served"] or endpoint["expvar"]["served"]):
+            outcome = unknown(f"Where {_where(endpoint)} is published, and so who reaches it, is not known.", subject=subject,
+                              evidence=_evidence(endpoint), severity="medium")
+        if outcome is not None:
+            listed = True
+            yield outcome
+    hidden = _blind(facts, policy)
+    yield from hidden
+    if not listed and not hidden:
+        yield _nothing(facts, "No listener beyond loopback serves debug endpoints, so there was nothing to try")
+
+
+def _key(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    listener = entry["listener"]
+    return entry["service"], listener["proto"], listener["address"], listener["port"]
+
+
+def _reachable(subject: str, endpoint: Endpoint, answer: Mapping[str, Any] | None, reason: object) -> Outcome:
+    port = endpoint["listener"]["port"]
+    if answer is None:
+        return unknown(f"Port {port} was not tried from another machine.", subject=subject, evidence=_evidence(endpoint),
+                       severity=_doubt_outside(endpoint))
+    target = f"[{answer['address']}]:{port}" if ":" in str(answer["address"]) else f"{answer['address']}:{port}"
+    command = f"curl -sS -k -m 3 -o /dev/null -w '%{{http_code}}\\n' {endpoint.get('scheme') or 'http'}://{target}/debug/pprof/"
+    evidence = [f"from the controller: {line}" for line in answer["evidence"]] + ([str(reason)] if reason else [])
+    mend = Remediation(hint=_GUARD.hint, command=command, role="pprof_guard")
+    if answer["pprof"] or answer["expvar"]:
+        what = "/debug/pprof/" if answer["pprof"] else "/debug/vars"
+        return failed(f"The controller reads {what} at {target}: so does everybody with the same network path.", subject=subject,
+                      actual="reachable", expected="not reachable", evidence=evidence, remediation=mend,
+                      severity=None if answer["pprof"] else "high")
+    if answer["open"] is False:
+        return passed(f"{target} does not let the controller in ({answer['error']}).", subject=subject, actual=answer["state"],
+                      expected="not reachable", evidence=evidence)
+    # What the host itself did not see served needs no answer from outside.
+    wanted = [part for part in ("pprof", "expvar") if endpoint[part]["served"] is not False]
+    if answer["open"] and all(answer[part] is False for part in wanted):
+        status = f" (status {answer['status']})" if answer["status"] else ""
+        return passed(f"{target} answers the controller, but serves it no debug endpoint{status}.", subject=subject,
+                      actual="open", expected="not reachable", evidence=evidence)
+    detail = answer["error"] or "; ".join(answer["evidence"]) or "no answer"
+    return unknown(f"Whether others reach debug endpoints on port {port} is not known: {detail}.", subject=subject,
+                   expected="not reachable", evidence=evidence, remediation=Remediation(
+                       hint="Try from a machine of the network that you want it closed for.", command=command),
+                   severity=_doubt_outside(endpoint))
+
+
+def _doubt_outside(endpoint: Endpoint) -> str | None:
+    """Severity of not knowing: the check's own where pprof was seen on the host, else what it is worth there."""
+    if endpoint["pprof"]["served"]:
+        return None
+    if endpoint["expvar"]["served"]:
+        return "high"
+    if _guarded(endpoint):
+        return "low"
+    return _doubt(endpoint)[1]
+
+
+@check(
+    "pprof.public_mux",
+    title="The application's listener does not serve pprof",
+    severity="critical",
+    why=_WHY_PPROF + " An application that serves http.DefaultServeMux publishes pprof with its own pages wherever they are "
+        "published: no port to close is left.",
+    judged="A listener that serves /debug/pprof/ must serve nothing else. It is the application's where the service's declared "
+           "`health` URL is on it, or where GET / answers with something else than 404 or a page of links to /metrics and "
+           "/debug. It is a debug listener where it is the declared `pprof` URL, where / answers 404 and `health` is declared "
+           "elsewhere, on port 6060, or on loopback beside a listener beyond it. What neither shows is unknown (as medium). "
+           "/metrics and /healthz beside pprof are an administrator's listener, not an application. On loopback it fails as "
+           "high: a reverse proxy that forwards every path publishes it. A listener without /debug/pprof/ is no finding.",
+    remediation=Remediation(
+        hint="Give the application a mux of its own (http.NewServeMux) instead of http.DefaultServeMux or a nil Handler, and "
+             "serve net/http/pprof on a listener bound to loopback. Until then let the reverse proxy refuse /debug/.",
+        role="pprof_guard"),
+    needs=NEEDS,
+)
+def public_mux(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    listed = False
+    for subject, endpoint in _listeners(facts):
+        if not endpoint["pprof"]["served"]:
+            continue
+        listed = True
+        where, mux = _where(endpoint), endpoint["shared"]
+        local = is_local(endpoint["listener"])
+        evidence = [*_evidence(endpoint), *endpoint.get("shared_evidence", ())]
+        if mux:
+            reach = ": a reverse proxy that forwards every path publishes it" if local else ""
+            yield failed(f"The application's own listener {where} serves /debug/pprof/ too{reach}; a listener of its own on "
+                         "loopback is wanted.", subject=subject, actual="shared", expected="separate", evidence=evidence,
+                         severity="high" if local else None)
+        elif mux is False:
+            yield passed(f"{where} serves debugging apart from the application.", subject=subject, actual="separate",
+                         expected="separate", evidence=evidence)
+        else:
+            yield unknown(f"Whether {where} is the application's own listener is not known; declare the service's health or "
+                          "pprof URL to tell.", subject=subject, expected="separate", evidence=evidence, severity="medium",
+                          remediation=Remediation(hint="Declare `health:` and `pprof:` of the service in preflight_services."))
+    hidden = _blind(facts, policy)
+    yield from hidden
+    if not listed and not hidden:
+        yield _nothing(facts, "No listener serves /debug/pprof/")
+
+
+@check(
+    "pprof.expvar",
+    title="expvar is not published",
+    severity="high",
+    why="/debug/vars holds the whole command line (with the secrets that were passed there) and every memory statistic, for "
+        "which runtime.ReadMemStats stops the world at each request. Source: Go, package expvar (init publishes cmdline and "
+        "memstats and registers the handler on http.DefaultServeMux on import) and src/runtime/mstats.go.",
+    judged="A listener of a Go process that serves /debug/vars (JSON with cmdline; the values are never kept) must be bound to "
+           "loopback or a unix socket and must not be the application's own. Beyond loopback it fails; in a network namespace "
+           "of its own, and on the application's listener on loopback (a reverse proxy may publish it), as medium. Listeners "
+           "that answer it with 401 or 403 pass.",
+    remediation=Remediation(
+        hint="Serve expvar.Handler() on the debug listener on loopback only, and the application on a mux of its own.",
+        role="pprof_guard"),
+    needs=NEEDS,
+)
+def expvar(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    listed = False
+    for subject, endpoint in _listeners(facts):
+        outcome = _expvar(subject, endpoint)
+        if outcome is not None:
+            listed = True
+            yield outcome
+    hidden = _blind(facts, policy)
+    yield from hidden
+    if not listed and not hidden:
+        yield _nothing(facts, "No listener serves /debug/vars")
+
+
+def _expvar(subject: str, endpoint: Endpoint) -> Outcome | None:
+    served, where = endpoint["expvar"]["served"], _where(endpoint)
+    local = is_local(endpoint["listener"])
+    evidence = _evidence(endpoint, "expvar")
+    if served and not local:
+        return failed(f"/debug/vars is served to anybody {_reach(endpoint)}; loopback or a unix socket is wanted.",
+                      subject=subject, actual=where, expected="loopback or unix", evidence=evidence,
+                      severity="medium" if _own_network(endpoint) else None)
+    if served and endpoint["shared"]:
+        return failed(f"The application's own listener {where} serves /debug/vars too: a reverse proxy that forwards every path "
+                      "publishes it; a listener of its own is wanted.", subject=subject, actual="shared", expected="separate",
+                      evidence=[*evidence, *endpoint.get("shared_evidence", ())], severity="medium")
+    if served:
+        return passed(f"/debug/vars is served on {where}, which only this machine reaches.", subject=subject, actual=where,
+                      expected="loopback or unix", evidence=evidence)
+    if served is None and not local and _guarded(endpoint, "expvar"):
+        return passed(f"{where} is beyond loopback, but {_guarded_words(endpoint, 'expvar')}.", subject=subject, actual=where,
+                      evidence=evidence)
+    if served is None and not local:
+        detail, severity = _doubt(endpoint, "expvar")
+        return unknown(f"Whether {where} serves /debug/vars is not known: {detail}.", subject=subject, actual=where,
+                       expected="loopback or unix", evidence=evidence, severity=severity)
+    return None
