@@ -49,38 +49,40 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("\n".join(exc.faults)) from exc
 
         try:
-            answer = self._execute_module(module_name=_MODULE, task_vars=task_vars, module_args={
-                "subsets": list(_SUBSETS),
-                "services": [dict(service) for service in rules.policy.services],
-                "toolchain": rules.policy.toolchain,
-                "probes": rules.probes("host"),
-                "timeout": args["timeout"],
-            })
+            document = self._verify(rules, args["timeout"], task_vars)
         except AnsibleConnectionFailure as exc:
             self._write(rules, None, [], error=f"unreachable: {_one_line(exc)}", reachable=False)
             raise
-        except AnsibleError as exc:
-            answer = {"failed": True, "msg": str(exc)}
+        except Exception as exc:
+            # Whatever broke, the host has its row and the row says what; then it is told as any failed task is.
+            self._write(rules, None, [], error=f"verification broke: {type(exc).__name__}: {_one_line(exc)}")
+            raise
+        result.update(_summary(document, self._path()))
+        if document["error"]:
+            result["warnings"] = [f"{self._name}: {document['error']}"]
+        return result
+
+    def _verify(self, rules: policy.Rules, timeout: int, task_vars: dict[str, Any]) -> dict[str, Any]:
+        answer = self._execute_module(module_name=_MODULE, task_vars=task_vars, module_args={
+            "subsets": list(_SUBSETS),
+            "services": [dict(service) for service in rules.policy.services],
+            "toolchain": rules.policy.toolchain,
+            "probes": rules.probes("host"),
+            "timeout": timeout,
+        })
         if answer.get("failed") or "facts" not in answer:
             detail = answer.get("msg") or answer.get("module_stderr") or "the module gave no facts"
-            document = self._write(rules, None, [], error=f"verification could not run: {_one_line(detail)}")
-            result.update(_summary(document, self._path()), warnings=[f"{self._name}: {document['error']}"])
-            return result
-
+            return self._write(rules, None, [], error=f"verification could not run: {_one_line(detail)}")
         facts: dict[str, Any] = answer["facts"]
         facts["outside"] = outside.look(facts, **self._route(task_vars))
         if rules.probes("controller"):
-            context = Context(timeout=float(args["timeout"]))
+            context = Context(timeout=float(timeout))
             facts["probes"] = {
                 **(facts.get("probes") or {}),
                 **{probe["id"]: probes.run_probe(probe, context) for probe in rules.probes("controller")},
             }
         results = engine.run(rules.checks.values(), facts, rules.policy)
-        document = self._write(rules, facts, results, error=None)
-        result.update(_summary(document, self._path()))
-        if answer.get("warnings"):
-            result["warnings"] = answer["warnings"]
-        return result
+        return self._write(rules, facts, results, error=None)
 
     def _conditional(self, task_vars: dict[str, Any]) -> Any:
         """Conditions of custom checks see the host's variables beside the probe, and mean what they mean in assert."""

@@ -88,13 +88,13 @@ def replayable(facts: Facts, rules: Rules) -> dict[str, Any]:
     }
 
 
-def redacted(value: Any) -> Any:
-    """The same value with credentials in its strings replaced: inventories carry them in URLs and probe headers."""
+def redacted(value: Any, name: str = "") -> Any:
+    """The same value with the credentials in its strings hidden: inventories carry them in URLs and probe headers."""
     if isinstance(value, Mapping):
-        return redact.redact_environ({str(key): redacted(item) for key, item in value.items()})
+        return {str(key): redacted(item, str(key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [redacted(item) for item in value]
-    return redact.redact_text(value) if isinstance(value, str) else value
+    return redact.redact_value(name, str(value)) if isinstance(value, str) else value
 
 
 def _platform(facts: Facts) -> dict[str, Any]:

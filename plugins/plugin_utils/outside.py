@@ -37,12 +37,13 @@ Facts = Mapping[str, Any]
 @dataclass(frozen=True)
 class Path:
     """How the controller stands to the host. ``direct`` as in docs/facts.md; ``tries`` whether an answer would mean
-    anything; ``address`` and ``port`` are where SSH really goes."""
+    anything; ``address`` is where SSH really goes, ``peer`` the IP address that this is."""
 
     direct: bool | None
     tries: bool
     address: str
     reason: str
+    peer: str = ""
 
 
 def look(facts: Facts, *, address: str, ssh_port: int = 22, connection: str = "ssh", ssh_args: str = "",
@@ -88,7 +89,7 @@ def path_to(address: str, ssh_port: int, connection: str, ssh_args: str, deadlin
             return Path(None, False, target, HOST_ITSELF)
     except ValueError:
         pass  # a name
-    seen, detail, same = banner(target, port, min(deadline, time.monotonic() + BANNER_TIMEOUT))
+    seen, detail, peer, same = banner(target, port, min(deadline, time.monotonic() + BANNER_TIMEOUT))
     where = f"port {port} of {target}"
     if not seen:
         through = f", and SSH goes through {proxy}" if proxy else ""
@@ -98,8 +99,9 @@ def path_to(address: str, ssh_port: int, connection: str, ssh_args: str, deadlin
     if proxy:
         # The same private address may be another machine here than behind the bastion: an open port still counts, a
         # closed one does not.
-        return Path(None, True, target, f"SSH goes through {proxy}, though {where} answers directly: it may be another machine")
-    return Path(True, True, target, f"{where} answers the controller directly")
+        return Path(None, True, target, f"SSH goes through {proxy}, though {where} answers directly: it may be another machine",
+                    peer)
+    return Path(True, True, target, f"{where} answers the controller directly", peer)
 
 
 def ssh_route(address: str, ssh_port: int, ssh_args: str) -> tuple[str, int, str]:
@@ -136,27 +138,28 @@ def _proxy_of_words(ssh_args: str) -> str:
     return f"ProxyJump {match.group(3)}" if match.group(3) else f"{match.group(1)} {match.group(2)}"
 
 
-def banner(host: str, port: int, deadline: float) -> tuple[bool, str, bool]:
-    """(an SSH server answers there, what happened, it is this very machine)."""
+def banner(host: str, port: int, deadline: float) -> tuple[bool, str, str, bool]:
+    """(an SSH server answers there, what happened, the IP address it has, it is this very machine)."""
     answer = Answer()
     try:
         with httpprobe.connect(Target(host=host, port=port), deadline, answer) as sock:
-            same = sock.getsockname()[0] == sock.getpeername()[0]
+            peer = answer.peer or ""
+            same = bool(sock.getsockname()[0] == peer)
             data = b""
             # RFC 4253, 4.2: the server may send other lines before its version.
             while b"SSH-" not in data and len(data) < 4096:
                 sock.settimeout(max(0.01, deadline - time.monotonic()))
                 block = sock.recv(1024)
                 if not block:
-                    return False, "it closed the connection", same
+                    return False, "it closed the connection", peer, same
                 data += block
-            return data.startswith(b"SSH-") or b"\nSSH-" in data, "it says something else than SSH", same
+            return data.startswith(b"SSH-") or b"\nSSH-" in data, "it says something else than SSH", peer, same
     except httpprobe.ProbeError as exc:
-        return False, exc.detail or "no answer in time", False
+        return False, exc.detail or "no answer in time", "", False
     except TimeoutError:
-        return False, "no banner in time" if answer.connected else "no connection in time", False
+        return False, "no banner in time" if answer.connected else "no connection in time", "", False
     except OSError as exc:
-        return False, (exc.strerror or str(exc)).lower(), False
+        return False, (exc.strerror or str(exc)).lower(), "", False
 
 
 def attempt(endpoint: Mapping[str, Any], path: Path, deadline: float) -> dict[str, Any]:
@@ -167,9 +170,13 @@ def attempt(endpoint: Mapping[str, Any], path: Path, deadline: float) -> dict[st
     answers: list[Answer] = []
 
     def ask(scheme: str, request: str) -> Answer:
-        left = deadline - time.monotonic()
-        answer = httpprobe.get(Target(scheme=scheme, host=address, port=listener["port"]), request,
-                               timeout=max(0.05, min(httpprobe.TIMEOUT, left)))
+        def once() -> Answer:
+            return httpprobe.get(Target(scheme=scheme, host=address, port=listener["port"]), request,
+                                 timeout=max(0.05, min(httpprobe.TIMEOUT, deadline - time.monotonic())))
+
+        answer = once()
+        if answer.error == httpprobe.TIMEOUT_KIND and not answer.connected:
+            answer = once()  # one lost SYN (sent again after a second, RFC 6298) must not look like a firewall
         answers.append(answer)
         return answer
 
@@ -200,10 +207,12 @@ def attempt(endpoint: Mapping[str, Any], path: Path, deadline: float) -> dict[st
         entry["pprof"] = entry["expvar"] = None
         entry["error"] = first.detail
         entry["evidence"] = [f"{address} port {listener['port']}: {first.detail}"]
-        doubt = _doubt(listener["address"], specific, path)
-        if doubt:
-            entry["state"] = None
-            entry["error"] = f"{first.detail}; {doubt}"
+    doubt = _doubt(listener["address"], specific, path)
+    if doubt and not entry["pprof"] and not entry["expvar"]:
+        # Whatever said no, it may not have been the host.
+        entry["pprof"] = entry["expvar"] = None
+        entry["state"] = "open" if entry["state"] == "open" else None
+        entry["error"] = f"{entry['error']}; {doubt}" if entry["error"] else doubt
     entry["open"] = {"open": True, "closed": False, "filtered": False, None: None}[entry["state"]]
     return entry
 
@@ -223,10 +232,10 @@ def _doubt(listened: str, specific: bool, path: Path) -> str:
     """Why no connection would not prove that nobody gets there."""
     if path.direct is not True:
         return path.reason
-    if specific and listened != path.address:
+    if specific and listened not in (path.address, path.peer):
         return f"the controller's path is to {path.address}, others may have one to {listened}"
-    if listened == "0.0.0.0" and ":" in path.address:
-        return f"it listens on IPv4 only, and the controller knows {path.address}"
+    if listened == "0.0.0.0" and ":" in path.peer:
+        return f"it listens on IPv4 only, and the controller's path is to {path.peer}"
     return ""
 
 

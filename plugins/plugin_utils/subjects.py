@@ -37,8 +37,11 @@ class Program:
     processes: tuple[Mapping[str, Any], ...]
 
     @property
-    def go(self) -> bool:
-        return any(process.get("go") for process in self.processes)
+    def go(self) -> bool | None:
+        """Whether it is a Go program; None where its executable could not be read."""
+        if any(process.get("go") for process in self.processes):
+            return True
+        return None if any(process.get("exe") is None for process in self.processes) else False
 
     @property
     def name(self) -> str:
@@ -77,6 +80,11 @@ class Service:
     def is_system(self) -> bool:
         """Managed by the system's systemd (not by a user's)."""
         return bool(self.unit) and self.facts.get("manager") != "user"
+
+    @property
+    def vendor(self) -> bool:
+        """Discovered, with the unit of its package: what the unit asks for is its packager's decision."""
+        return not self.declared and not self.property("FragmentPath").startswith(("/etc/", "/run/"))
 
     @property
     def container(self) -> str:

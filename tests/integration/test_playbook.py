@@ -21,7 +21,7 @@ TWO_HOSTS = f"""
 all:
   hosts:
     here: {{ansible_connection: local, ansible_python_interpreter: {sys.executable}, expected: /etc/passwd}}
-    "gone/[1]": {{ansible_host: 127.0.0.1, ansible_port: 1, ansible_ssh_common_args: -o ConnectTimeout=2}}
+    "gone/1": {{ansible_host: 127.0.0.1, ansible_port: 1, ansible_ssh_common_args: -o ConnectTimeout=2}}
 """
 
 
@@ -85,16 +85,16 @@ def test_an_unreachable_host_is_a_row_and_the_fleet_is_inconclusive(playbook):
     run = playbook(only(OUR_OWN), inventory=TWO_HOSTS)
     rows = {row["name"]: row for row in run.report["hosts"]}
     assert (rows["here"]["verdict"], rows["here"]["reachable"]) == ("ready", True)
-    assert (rows["gone/[1]"]["verdict"], rows["gone/[1]"]["reachable"]) == ("inconclusive", False)
+    assert (rows["gone/1"]["verdict"], rows["gone/1"]["reachable"]) == ("inconclusive", False)
     assert (run.rc, run.report["verdict"]) == (2, "inconclusive"), run.output
     # Only the host that is not ready is held.
     recap = run.output[run.output.index("PLAY RECAP"):]
-    assert [line.split()[0] for line in recap.splitlines() if "failed=1" in line] == ["gone/[1]"], recap
+    assert [line.split()[0] for line in recap.splitlines() if "failed=1" in line] == ["gone/1"], recap
 
 
 def test_a_fleet_of_unreachable_hosts_has_a_report(playbook):
     run = playbook(only(OUR_OWN), inventory=TWO_HOSTS, arguments=["--limit", "gone*"])
-    assert [(row["name"], row["verdict"]) for row in run.report["hosts"]] == [("gone/[1]", "inconclusive")]
+    assert [(row["name"], row["verdict"]) for row in run.report["hosts"]] == [("gone/1", "inconclusive")]
     assert run.rc == 2
 
 
@@ -155,9 +155,10 @@ def test_a_baseline_tells_new_fixed_and_unchanged(playbook, tmp_path):
     first = playbook(only(broken, {**OUR_OWN, "id": "example.other"}))
     baseline = tmp_path / "baseline.json"
     baseline.write_bytes((first.reports / "report.json").read_bytes())
+    first_id = first.report["run"]["id"]
     second = playbook(only(OUR_OWN, {**broken, "id": "example.other"}, preflight_baseline=str(baseline)))
     delta = second.report["delta"]
-    assert delta["baseline_run_id"] == first.report["run"]["id"]
+    assert delta["baseline_run_id"] == first_id
     assert ("example.other" in json.dumps(delta["new"]), "example.passwd" in json.dumps(delta["fixed"])) == (True, True), delta
 
 

@@ -128,7 +128,7 @@ class Scan:
         self.context = context
         self._owners: Optional[Owners] = None
         self.found: List[Found] = []
-        self.unreadable: List[str] = []
+        self.unreadable: Dict[int, str] = {}  # processes whose executable may not be read, and their names
         self.hidden = False
         self._go: Dict[Tuple[int, int, int], bool] = {}
         self._binaries: Dict[Tuple[int, int, int, str], Dict[str, Any]] = {}
@@ -242,7 +242,7 @@ class Scan:
             text = self.text(pid, "stat")
             fields = text[text.rfind(")") + 1:].split()
             if len(fields) > 6 and not int(fields[6]) & _PF_KTHREAD and fields[0] not in "ZX":
-                self.unreadable.append(text[text.find("(") + 1:text.rfind(")")])
+                self.unreadable[pid] = text[text.find("(") + 1:text.rfind(")")]
         except (OSError, ValueError):
             pass
 
@@ -435,7 +435,7 @@ class Scan:
                 "pid": pid, "ppid": status.ppid, "uid": status.uid, "user": user, "comm": status.name,
                 "exe": exe.link if exe else None, "exe_deleted": exe.deleted if exe else None,
                 "argv": attempt("argv", lambda: self._arguments(pid)),
-                "started": self._started(process), "go": found is not None,
+                "started": self._started(process), "go": True if found else False if exe else None,
                 "limits": attempt("limits", lambda: procfs.parse_limits(self.text(pid, "limits"))),
                 "fds": None if descriptors is None else {"open": len(descriptors)},
                 "threads": status.threads, "rss": status.rss,
@@ -448,9 +448,8 @@ class Scan:
             elif found is not None:
                 result["listeners"] = attempt("listeners", lambda: self._listeners(pid, descriptors, unreadable))
             if exe is not None:
-                root = self.root_of(pid)
+                root, result["same_file"] = self.on_disk(pid, exe)
                 result["running"] = attempt("running", lambda: self.binary(exe.link, root, opened=self.exe_path(pid)))
-                result["same_file"] = self._same_file(exe, root, container is None)
                 if result["same_file"] is None:
                     unreadable.append("same_file: the file on disk cannot be looked at")
             return result
@@ -463,19 +462,26 @@ class Scan:
         deleted = link.endswith(" (deleted)") and not self._same(link, pid, status)
         return Exe(link[:-len(" (deleted)")] if deleted else link, status, deleted)
 
-    def _same_file(self, exe: Exe, root: str, on_host: bool) -> Optional[bool]:
-        if exe.deleted:
-            return False
-        # The root of another user's process needs privilege; for one that sees the host's files the host's will do.
-        for place in (root, self.context.path("/")) if on_host else (root,):
+    def on_disk(self, pid: int, exe: Exe) -> Tuple[str, Optional[bool]]:
+        """(the root below which the executable's path counts, whether the running file is the one that lies there).
+
+        The kernel prints the path as it is in the process's mount namespace, whatever chroot the process is in; and the root
+        of another user's process needs privilege. So the host's own root is looked at as well.
+        """
+        own = self.root_of(pid)
+        answer: Optional[bool] = None
+        for place in (own, self.context.path("/")):
             try:
                 other = os.stat(self.resolve(exe.link, place)[0])
-            except FileNotFoundError:
-                return False
+            except (FileNotFoundError, NotADirectoryError):
+                answer = False
+                continue
             except OSError:
                 continue
-            return (other.st_dev, other.st_ino) == (exe.status.st_dev, exe.status.st_ino)
-        return None
+            if (other.st_dev, other.st_ino) == (exe.status.st_dev, exe.status.st_ino):
+                return place, True
+            answer = False
+        return own, False if exe.deleted else answer
 
     def _started(self, process: procfs.Stat) -> Optional[str]:
         if self._boot is None:
@@ -490,6 +496,25 @@ class Scan:
         words = procfs.parse_cmdline(self.context.read_bytes("/proc/%d/cmdline" % pid, 1 << 18))
         # Redacted before it is cut: a cut secret is still half a secret.
         return [word[:MAX_ARGUMENT] for word in redact.redact_argv(words)[:MAX_ARGUMENTS]]
+
+    def hidden_units(self) -> Set[str]:
+        """The system's services that the unreadable processes belong to: cgroups are readable by everybody."""
+        result = set()
+        for pid in self.unreadable:
+            path = self.relative(procfs.parse_cgroup(self._text_or_empty(pid, "cgroup")))
+            unit = cgroup.unit_of(path)
+            if unit.name and unit.manager == "system" and not _is_session(unit) and cgroup.container_of(path) is None:
+                result.add(unit.name)
+        return result
+
+    def is_go_file(self, path: str) -> bool:
+        """Whether the file on disk is a Go program, as far as that can be told."""
+        try:
+            real = self.resolve(path, self.context.path("/"))[0]
+            status = os.stat(real)
+            return stat.S_ISREG(status.st_mode) and self.is_go(real, status)
+        except OSError:
+            return False
 
     def started_as(self, pid: int) -> Optional[str]:
         """The first argument: by it a process is known whose path has since become a link to something else."""
@@ -760,12 +785,13 @@ def services(context: Context) -> List[Dict[str, Any]]:
     names |= {found.unit.name for found in scan.found
               if found.unit.name and found.unit.manager == "system" and not _is_session(found.unit)
               and systemd.unit_name(found.unit.name) == found.unit.name}
-    manager.ask(sorted(names))
+    hidden = {name for name in scan.hidden_units() if systemd.unit_name(name) == name} - names
+    manager.ask(sorted(names | hidden))
 
     taken: Set[int] = set()
     result = [_declared(scan, manager, one, taken) for one in declared]
     used = {str(one["name"]) for one in result}
-    result += _discovered(scan, manager, taken, used)
+    result += _discovered(scan, manager, taken, used, hidden)
     return result
 
 
@@ -820,7 +846,7 @@ def _by_file(scan: Scan, name: str, path: Optional[str], has_systemd: bool) -> L
     return []
 
 
-def _discovered(scan: Scan, manager: Manager, taken: Set[int], used: Set[str]) -> List[Dict[str, Any]]:
+def _discovered(scan: Scan, manager: Manager, taken: Set[int], used: Set[str], hidden: Set[str]) -> List[Dict[str, Any]]:
     groups: Dict[Tuple[Any, ...], List[Found]] = {}
     for found in scan.found:
         if found.pid in taken:
@@ -859,6 +885,15 @@ def _discovered(scan: Scan, manager: Manager, taken: Set[int], used: Set[str]) -
             continue
         used.add(name)
         result.append(service)
+    for unit in sorted(hidden):
+        # Without privilege a process cannot be told to be a Go program, but the file that its unit starts can.
+        raw = manager.units.get(unit, {})
+        command = systemd.parse_exec(raw.get("ExecStart", ""))
+        name = unit[:-len(".service")]
+        main = int(raw["MainPID"]) if raw.get("MainPID", "").isdigit() else 0
+        if command and main and name not in used and scan.is_go_file(command[0]):
+            used.add(name)
+            result.append(_service(scan, manager, name, False, unit, "system", [], main, None, taken))
     return sorted(result, key=lambda one: str(one["name"]))
 
 
@@ -884,8 +919,7 @@ def _service(scan: Scan, manager: Manager, name: str, declared: bool, unit: Opti
         binary = scan.binary(path or (command or ("", []))[0], scan.context.path("/"))
     elif ordered:
         first = ordered[0]
-        root = scan.root_of(first.pid) if first.container is not None else scan.context.path("/")
-        binary = scan.binary(first.exe.link, root)
+        binary = scan.binary(first.exe.link, scan.on_disk(first.pid, first.exe)[0])
     return {
         "name": name, "declared": declared, "unit": unit, "manager": manager_name,
         "manager_user": scan.owners.user(members[0].unit.user) if members and members[0].unit.user is not None
@@ -912,7 +946,7 @@ def unreadable(context: Context) -> Dict[str, Any]:
         reason = "the executables of other users' processes are readable by root only"
     else:
         reason = None
-    return {"processes": len(scan.unreadable), "commands": sorted(set(scan.unreadable))[:50], "hidden": scan.hidden,
+    return {"processes": len(scan.unreadable), "commands": sorted(set(scan.unreadable.values()))[:50], "hidden": scan.hidden,
             "reason": reason}
 
 

@@ -269,7 +269,7 @@ def collect_shells(ctx: Context) -> List[Dict[str, Any]]:
         jobs.append(("systemd", "root", lambda: _ask_systemd(ctx)))
     answers = _side_by_side(ctx, [job for _kind_of, _name, job in jobs], SHELL_TIMEOUT + 1.0)
     for (kind, name, _job), answer in zip(jobs, answers):
-        if answer is None:
+        if answer is None or isinstance(answer, TimeoutError):
             entries.append(_entry(kind, name, error="it did not answer within %.0f s" % SHELL_TIMEOUT))
         elif isinstance(answer, Exception):
             entries.append(_entry(kind, name, error=str(answer)))

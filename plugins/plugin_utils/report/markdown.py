@@ -149,7 +149,9 @@ def _mending(finding: model.Finding) -> str:
 def _waiver(waiver: Mapping[str, Any]) -> str:
     state = str(waiver.get("state"))
     state = f"**{state}**" if state == "expired" else state
-    what = _cell_code(str(waiver.get("check"))) + (f" {_cell_code(str(waiver['subject']))}" if waiver.get("subject") not in (None, "", "*") else "")
+    what = _cell_code(str(waiver.get("check")))
+    if waiver.get("subject") not in (None, "", "*"):
+        what += " " + _cell_code(str(waiver["subject"]))
     hosts = waiver.get("hosts") or []
     hosts = [hosts] if isinstance(hosts, str) else [str(host) for host in hosts]
     return (f"| {what} | {_hosts(hosts)} | {_cell(text.day(waiver.get('expires')))} | {state} ({waiver.get('results', 0)}) | "

@@ -203,13 +203,13 @@ def load(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if not isinstance(run, dict) or not isinstance(run.get("id"), str) or not isinstance(run.get("hosts"), list):
         raise ValueError(f"{run_dir} holds no run: run.json has no id or no list of hosts")
     shared: dict[Any, Any] = {}
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for path in sorted((run_dir / "hosts").glob("*.json")):
         if not path.name.startswith("."):
             one = _read_host(path, shared)
             found[one["name"]] = one
     names = [str(name) for name in run["hosts"]]
-    hosts = [found.pop(name, None) or silent_host(name, NO_RESULT) for name in dict.fromkeys(names)]
+    hosts = [found.pop(name) if name in found else silent_host(name, NO_RESULT) for name in dict.fromkeys(names)]
     return run, hosts + list(found.values())
 
 
@@ -380,14 +380,15 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
     for row in rows:
         verdicts[row.verdict] += 1
     totals = {status: sum(counts[status] for counts in statuses.values()) for status in engine.STATUSES}
-    document = {
+    worst = engine.fleet_verdict(row.verdict for row in rows)
+    document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "run": {
             "id": run["id"], "started": run.get("started"), "ended": ended.isoformat() if ended else run.get("started"),
             "profile": run.get("profile"), "gate": gate, "mode": run.get("mode"),
             "collection_version": run.get("collection_version"), "ansible_version": run.get("ansible_version"),
         },
-        "verdict": engine.fleet_verdict(row.verdict for row in rows),
+        "verdict": worst,
         "summary": {"hosts": verdicts, "results": totals, "failed": failed, "waived": sum(waived.values())},
         "checks": checks,
         "hosts": [_host_document(host) for host in hosts],
@@ -397,9 +398,9 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
     }
     return Report(
         document=document,
-        headline=_headline(document["verdict"], findings, rows, silent),
+        headline=_headline(worst, findings, rows, silent),
         findings=tuple(findings),
-        steps=_steps(document["verdict"], findings, silent),
+        steps=_steps(worst, findings, silent),
         families=families,
         hosts=tuple(rows),
         silent=silent,
@@ -546,7 +547,7 @@ def _delta(hosts: Iterable[Mapping[str, Any]], baseline: Baseline) -> dict[str, 
                 "severity": result["severity"], "status": result["status"], "was": was[2] if was else None,
             }
             if result["status"] in OPEN:
-                worse = was is None or result["status"] == "fail" and was[2] != "fail"
+                worse = was is None or (result["status"] == "fail" and was[2] != "fail")
                 lists["new" if worse else "unchanged"].append(entry)
             elif was:
                 lists["unverified" if result["status"] == "notselected" else "fixed"].append(entry)
@@ -596,7 +597,8 @@ def _headline(verdict: str, findings: Sequence[Finding], rows: Sequence[HostRow]
         return f"Nothing blocks; {text.count(len(warnings), 'warning')} on {_some(warnings, total)}."
     parts = []
     if blockers:
-        parts.append(f"{text.count(len(blockers), 'finding')} {'blocks' if len(blockers) == 1 else 'block'} {_some(blockers, total)}")
+        blocks = "finding blocks" if len(blockers) == 1 else "findings block"
+        parts.append(f"{len(blockers):,} {blocks} {_some(blockers, total)}")
     if silent:
         parts.append(f"{text.count(len(silent), 'host')} gave no result")
     if unclear:
@@ -634,8 +636,9 @@ def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow])
     blockers, unclear = _of(findings, "blocker"), _of(findings, "unclear")
     for do, same in _by_mend(blockers)[:_STEPS]:
         subjects = tuple(dict.fromkeys(subject for finding in same for subject in finding.subjects))
-        hosts = text.names(tuple(dict.fromkeys(host for finding in same for host in finding.hosts)), 4)
-        where = f"{text.names(subjects, 2)} on {hosts}" if subjects else hosts
+        where = text.names(tuple(dict.fromkeys(host for finding in same for host in finding.hosts)), 4)
+        if subjects:
+            where = f"{text.names(subjects, 2)} on {where}"
         steps.append(Step(do, where, same[0].key))
     more = sum(len(same) for _do, same in _by_mend(blockers)[_STEPS:])
     if more:
@@ -649,11 +652,11 @@ def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow])
         said = text.sentence(cause if len(causes) == 1 else f"{text.names(hosts, 2)}: {cause}")
         steps.append(Step(f"Get a result from {text.count(len(silent), 'host')}.", f"{where}. {said}"))
     if unclear:
-        hosts = tuple(dict.fromkeys(host for finding in unclear for host in finding.hosts))
-        said = unclear[0].variants[0].reason
+        unjudged = tuple(dict.fromkeys(host for finding in unclear for host in finding.hosts))
+        said = ("" if len(unclear) == 1 else "For instance: ") + unclear[0].variants[0].reason
         steps.append(Step(
             f"Clear up {text.count(len(unclear), 'check')} that could not be judged.",
-            f"{text.names(hosts, 4)}. {text.sentence(said if len(unclear) == 1 else f'For instance: {said}')}", unclear[0].key))
+            f"{text.names(unjudged, 4)}. {text.sentence(said)}", unclear[0].key))
     if steps:
         steps.append(Step("Verify again.", ""))
     elif verdict == "ready_with_warnings":

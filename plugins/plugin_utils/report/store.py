@@ -85,7 +85,7 @@ def prune(run_dir: Path, keep: int, baseline: Path | None = None, now: datetime.
     runs = sorted(filter(None, map(_run, run_dir.parent.iterdir())), reverse=True)
     removed = []
     for started, path in runs[keep:]:
-        if path == run_dir or baseline and baseline.resolve().is_relative_to(path.resolve()):
+        if path == run_dir or (baseline and baseline.resolve().is_relative_to(path.resolve())):
             continue
         if not (path / FILES["json"]).exists() and now - started < _ABANDONED:
             continue

@@ -89,13 +89,13 @@ def _body(report: model.Report, room: int, paint: Colour) -> list[str]:
 
     # Every section gets some lines, what is left over goes to the first ones; blank lines only where there is room.
     wanted = [sum(map(len, entries)) for _title, entries in sections]
-    given = [min(lines, least) for lines, least in zip(wanted, (5, 2, 2, 2))]
+    given = [min(needed, least) for needed, least in zip(wanted, (5, 2, 2, 2))]
     left = room - 1 - len(sections) - sum(given)
-    for index, lines in enumerate(wanted):
-        extra = max(0, min(left, lines - given[index]))
+    for index, needed in enumerate(wanted):
+        extra = max(0, min(left, needed - given[index]))
         given[index] += extra
         left -= extra
-    lines = []
+    lines: list[str] = []
     for index, (title, entries) in enumerate(sections):
         if index == 0 or left >= len(sections) - 1:
             lines.append("")

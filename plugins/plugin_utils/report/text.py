@@ -30,7 +30,7 @@ STATUS_WORDS = {
 # Control characters become their visible pictures (U+2400..): a terminal must not obey a host, XML 1.0 forbids most of
 # them, and silently dropping them would hide that they were there. Bidirectional overrides can make a name read
 # backwards, lone surrogates cannot be encoded, non-characters are no text: they become the replacement character.
-_VISIBLE: dict[int, int] = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)}
+_VISIBLE: dict[int, int | str] = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)}
 _VISIBLE[0x7F] = 0x2421
 _VISIBLE.update(
     (code, 0xFFFD)
@@ -40,7 +40,7 @@ _VISIBLE.update(
     )
     for code in codes
 )
-_ONE_LINE = {**_VISIBLE, 0x09: " ", 0x0A: " "}
+_ONE_LINE: dict[int, int | str] = {**_VISIBLE, 0x09: " ", 0x0A: " "}
 
 
 def visible(text: str) -> str:

@@ -34,19 +34,23 @@ _DISTRIBUTION = ("/bin/", "/sbin/", "/lib/", "/usr/bin/", "/usr/sbin/", "/usr/li
 Judge = Callable[[Service, str, str, Mapping[str, Any]], Outcome]
 
 
-def _each(facts: Facts, policy: Policy, judge: Judge) -> Iterator[Outcome]:
-    """One outcome a subject: the worst of its running file and of the file on disk."""
+def _each(facts: Facts, policy: Policy, judge: Judge, *, disk_is_enough: bool = False) -> Iterator[Outcome]:
+    """One outcome a subject: the worst of its running file and of the file on disk.
+
+    A good file on disk does not speak for a running one that could not be read, unless ``disk_is_enough``: whether this
+    machine can run it is answered by the running one itself.
+    """
     for service in subjects.services(facts, policy):
         outcomes: dict[str, list[Outcome]] = {}
         for subject, where, binary in subjects.binaries(service):
             outcomes.setdefault(subject, []).append(judge(service, subject, where, binary))
         for program in service.programs:
-            if program.subject not in outcomes:
+            if subjects.running(program, service) is None and not (disk_is_enough and program.subject in outcomes):
                 reason = next((str(text) for process in program.processes for text in process.get("unreadable") or ()
                                if str(text).startswith(("exe:", "running:"))), "")
-                outcomes[program.subject] = [unknown(
+                outcomes.setdefault(program.subject, []).append(unknown(
                     f"The executable of {program.name} ({program.pids}) was not read{f' ({reason})' if reason else ''}.",
-                    subject=program.subject)]
+                    subject=program.subject))
         for found in outcomes.values():
             yield min(found, key=lambda outcome: _ORDER.index(outcome.status))
         if not outcomes:
@@ -64,6 +68,8 @@ def _not_go(binary: Mapping[str, Any], where: str, subject: str) -> Outcome | No
     """Why a question about Go's build information does not arise or has no answer; None where it has one."""
     if binary.get("buildinfo"):
         return None
+    if _is_gone(binary):
+        return notapplicable(f"{binary.get('path')} is not on disk (services.present judges that).", subject=subject)
     if subjects.scripted(binary):
         return notapplicable(f"{_label(binary, where)} is a script or no ELF executable.", subject=subject)
     if binary.get("error"):
@@ -71,7 +77,13 @@ def _not_go(binary: Mapping[str, Any], where: str, subject: str) -> Outcome | No
     return notapplicable(f"{_label(binary, where)} carries no Go build information.", subject=subject)
 
 
+def _is_gone(binary: Mapping[str, Any]) -> bool:
+    return "no such file" in str(binary.get("error") or "").lower()
+
+
 def _not_elf(binary: Mapping[str, Any], label: str, subject: str) -> Outcome:
+    if _is_gone(binary):
+        return notapplicable(f"{binary.get('path')} is not on disk (services.present judges that).", subject=subject)
     if binary.get("error") and not subjects.scripted(binary):
         return unknown(f"{label} was not read: {binary['error']}.", subject=subject)
     return notapplicable(f"{label} is a script or no ELF executable.", subject=subject)
@@ -117,7 +129,7 @@ def arch_match(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         return failed(f"{label} is built for {machine}, this machine is {host}: it cannot start.", subject=subject,
                       actual=machine, expected=host, evidence=evidence)
 
-    yield from _each(facts, policy, judge)
+    yield from _each(facts, policy, judge, disk_is_enough=True)
 
 
 _ARM = re.compile(r"v([89])\.([0-9]+)")
@@ -157,7 +169,7 @@ def cpu_level(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     def judge(service: Service, subject: str, where: str, binary: Mapping[str, Any]) -> Outcome:
         return _not_go(binary, where, subject) or _cpu_level(facts, subject, where, binary)
 
-    yield from _each(facts, policy, judge)
+    yield from _each(facts, policy, judge, disk_is_enough=True)
 
 
 def _cpu_level(facts: Facts, subject: str, where: str, binary: Mapping[str, Any]) -> Outcome:
@@ -238,7 +250,7 @@ def static(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     def judge(service: Service, subject: str, where: str, binary: Mapping[str, Any]) -> Outcome:
         return _static(service, subject, where, binary, required, musl)
 
-    yield from _each(facts, policy, judge)
+    yield from _each(facts, policy, judge, disk_is_enough=True)
 
 
 def _static(service: Service, subject: str, where: str, binary: Mapping[str, Any], required: bool, musl: bool) -> Outcome:
@@ -352,12 +364,12 @@ def _revision(binary: Mapping[str, Any]) -> tuple[str, str]:
     needs=NEEDS,
 )
 def revision(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    for service in subjects.services(facts, policy):
-        wanted = str(service.declaration.get("revision") or "").lower()
-        if not wanted:
-            yield notapplicable("No revision is declared for it.", subject=service.subject)
-            continue
-        yield _expected_revision(service, wanted)
+    wanted = [(service, str(service.declaration["revision"]).lower()) for service in subjects.services(facts, policy)
+              if service.declaration.get("revision")]
+    for service, text in wanted:
+        yield _expected_revision(service, text)
+    if not wanted:
+        yield notapplicable("No service of preflight_services declares a revision.")
 
 
 def _expected_revision(service: Service, wanted: str) -> Outcome:
@@ -542,7 +554,9 @@ def _releases(service: Service, program: Program) -> list[str]:
     if binary is None or disk is None or not program.main:
         return []
     old, new = _revision(binary)[0], _revision(disk)[0]
-    return [f"running revision {old}, on disk {new}"] if old and new else []
+    if not (old and new):
+        return []
+    return [f"both are revision {old}" if old == new else f"running revision {old}, on disk {new}"]
 
 
 @check(
@@ -570,7 +584,7 @@ def ownership(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     def judge(service: Service, subject: str, where: str, binary: Mapping[str, Any]) -> Outcome:
         return _ownership(service, subject, where, binary, trusted)
 
-    yield from _each(facts, policy, judge)
+    yield from _each(facts, policy, judge, disk_is_enough=True)
 
 
 _WRITABLE = re.compile(r"(?P<path>/.*) is writable by (?:everybody|group (?P<group>\S+)) \([0-7]+\)")
@@ -581,6 +595,8 @@ def _ownership(service: Service, subject: str, where: str, binary: Mapping[str, 
         return notapplicable(f"It runs in {service.container}: its image decides.", subject=subject)
     label = _label(binary, where)
     path = str(binary.get("realpath") or binary.get("path") or "")
+    if _is_gone(binary):
+        return notapplicable(f"{binary.get('path')} is not on disk (services.present judges that).", subject=subject)
     if binary.get("owner") is None:
         error = f" ({binary['error']})" if binary.get("error") else ""
         return unknown(f"The owner of {label} was not read{error}.", subject=subject)

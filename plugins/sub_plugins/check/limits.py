@@ -83,8 +83,8 @@ def _raise_nofile(service: Service, wanted: float) -> Remediation:
     judged="Wanted is `nofile` of the declaration, else threshold `minimum`, which only finds limits that are low for any "
            "service. What counts for a Go >= 1.19 program is the unit's hard limit, because such a program raises its own soft "
            "limit to it (Go source, syscall/rlimit.go); for others it is the soft limit. So systemd's default 1024:524288 is "
-           "enough for a Go service. For a discovered service the finding is medium. What the running process really has is "
-           "limits.nofile_effective.",
+           "enough for a Go service. A program that is not built with Go is judged only by a declared `nofile`. For a "
+           "discovered service the finding is medium. What the running process really has is limits.nofile_effective.",
     remediation=Remediation(hint="Raise LimitNOFILE= in a drop-in of the unit.", role="service_limits", safe="apply"),
     needs=NEEDS,
     thresholds={"minimum": Threshold(4096, "Descriptors wanted for a service that declares no `nofile`: the hard limit that "
@@ -109,12 +109,16 @@ def _main_binary(service: Service) -> Mapping[str, Any] | None:
 def _nofile_configured(service: Service, minimum: int) -> Outcome:
     wanted, origin = _wanted(service, minimum)
     configured = _configured(service)
-    raises = _raises(_main_binary(service))
+    binary = _main_binary(service)
+    raises = _raises(binary)
     value = configured.hard if raises else configured.soft
     evidence = _nofile_lines(service)
     if value is None:
         return unknown(f"systemd does not tell LimitNOFILE= of {service.unit}.", subject=service.subject, expected=wanted,
                        evidence=evidence)
+    if not raises and binary is not None and not binary.get("buildinfo") and not service.declaration.get("nofile"):
+        return notapplicable("Its program is not known to be built with Go, and no `nofile` is declared for it.",
+                             subject=service.subject, evidence=evidence)
     kind = "a hard limit" if raises else "a soft limit"
     if value >= wanted:
         return passed(f"{service.unit} has {kind} of {words(value)} open files; {wanted} are wanted.", subject=service.subject,
@@ -266,8 +270,8 @@ def _nofile_headroom(program: Program, ratio: float) -> Outcome:
         "program raises its soft limit to the hard one by itself (since Go 1.19, syscall/rlimit.go), so `LimitNOFILE=65536`, "
         "meant to give more, takes the limit of a Go service from 524288 down to 65536.",
     judged="Fails when a line of the unit sets a hard limit below `default_hard` for a Go >= 1.19 program and nobody declared "
-           "a `nofile` that it meets: a limit that the inventory declares is a decision. For a discovered service it is info, "
-           "because its packager decided.",
+           "a `nofile` that it meets: a limit that the inventory declares is a decision. Discovered services: info where an "
+           "administrator's file (/etc, /run) says so, not judged where their package does.",
     remediation=Remediation(hint="Write LimitNOFILE=SOFT:524288, or leave the line out.", role="service_limits"),
     needs=NEEDS,
     thresholds={"default_hard": Threshold(SYSTEMD_HARD, "The hard limit that systemd gives without a line in the unit.",
@@ -293,6 +297,9 @@ def _nofile_lowered(service: Service, default: int) -> Outcome:
                       actual=plain(configured.hard), expected=default, evidence=evidence)
     if not _raises(_main_binary(service)):
         return notapplicable("The program is not built with Go 1.19 or later: it lives by the soft limit.", subject=subject)
+    if not service.declared and not configured.line[0].startswith(("/etc/", "/run/")):
+        return notapplicable(f"{line} is the decision of the package that {service.unit} belongs to.", subject=subject,
+                             evidence=evidence)
     declared = service.declaration.get("nofile")
     if declared and configured.hard >= int(declared):
         return passed(f"{line} gives the {declared} descriptors that are declared.", subject=subject,
@@ -387,8 +394,9 @@ def tasks(facts: Facts, policy: Policy) -> Iterator[Outcome]:
 
 def _tasks(service: Service, main: Mapping[str, Any], ratio: float) -> Outcome:
     subject = service.subject
+    # A process whose executable was not readable may be a Go program as well.
     threads = max(((subjects.number(process.get("threads")) or 0, int(process.get("pid") or 0))
-                   for process in service.processes if process.get("go")), default=(0, 0))
+                   for process in service.processes if process.get("go") or process.get("exe") is None), default=(0, 0))
     if threads[0] >= ratio * GO_MAX_THREADS:
         return failed(f"PID {threads[1]} has {threads[0]:.0f} threads; Go ends a program that has more than {GO_MAX_THREADS}.",
                       subject=subject, actual=plain(threads[0]), expected=f"below {ratio * GO_MAX_THREADS:.0f}",
@@ -538,7 +546,7 @@ def _memory_limit(service: Service, total: float | None, *, ratio: float, headro
     program = next((one for one in service.programs if one.main), None)
     if program is None:
         return notapplicable("No process of it runs.", subject=subject)
-    if not program.go:
+    if program.go is False:
         return notapplicable(f"{program.name} is no Go program.", subject=subject)
     process = program.processes[0]
     cgroup = process.get("cgroup")
@@ -683,7 +691,7 @@ def _gomaxprocs(service: Service, cpus: float | None) -> Outcome:
     program = next((one for one in service.programs if one.main), None)
     if program is None:
         return notapplicable("No process of it runs.", subject=subject)
-    if not program.go:
+    if program.go is False:
         return notapplicable(f"{program.name} is no Go program.", subject=subject)
     process = program.processes[0]
     cgroup = process.get("cgroup")

@@ -30,10 +30,9 @@ _ROOT_ALLOWED = Threshold(
 
 
 def _show(service: Service, *names: str) -> list[str]:
-    """Evidence: what systemctl show printed."""
-    user = "--user " if not service.is_system else ""
-    return [f"systemctl {user}show {service.unit}: {name}={service.property(name)}" for name in names
-            if service.properties.get(name) is not None]
+    """Evidence: what systemctl show printed; of the further names only those that have a value."""
+    return [f"systemctl show {service.unit}: {name}={service.property(name)}" for name in names
+            if service.properties.get(name) is not None and (service.property(name) or name == names[0])]
 
 
 @check(
@@ -198,8 +197,8 @@ def _active(service: Service) -> Outcome:
     judged="`enabled` and `alias` pass, and so does any state when WantedBy=, RequiredBy= or TriggeredBy= of the unit names "
            "somebody that starts it. `disabled`, `linked`, `masked` and everything that ends in `-runtime` fail; so does a "
            "declared `transient` unit. A `static`, `indirect` or `generated` unit that systemd shows no starter for is unknown: "
-           "D-Bus, udev or a cluster manager may start it. For a discovered service the finding is medium (somebody, or a "
-           "cluster manager, may start it on purpose), and a transient one is not judged.",
+           "D-Bus, udev or a cluster manager may start it; a static oneshot unit is not judged. For a discovered service the "
+           "finding is medium (somebody, or a cluster manager, may start it on purpose), and a transient one is not judged.",
     remediation=Remediation(hint="Enable the unit."),
     needs=NEEDS,
 )
@@ -226,6 +225,8 @@ def _enabled(service: Service) -> Outcome:
     if starters and not runtime and state not in ("masked", "bad"):
         return passed(f"{unit} is {state or 'without [Install]'} and started by {', '.join(starters)}.", subject=subject,
                       actual=state, expected="enabled", evidence=evidence)
+    if state == "static" and service.property("Type") == "oneshot":
+        return notapplicable(f"{unit} is a static oneshot service: it runs when somebody asks for it.", subject=subject)
     if state in ("static", "indirect", "generated"):
         return unknown(f"{unit} is {state}, and systemd shows nothing that starts it at boot.", subject=subject, actual=state,
                        expected="enabled", evidence=evidence,
@@ -332,6 +333,12 @@ def _flapping(service: Service, now: datetime.datetime | None, many: int, window
             f"systemd has not restarted {unit} since it was last started by hand."
         return passed(said, subject=subject, actual=int(count), expected=f"fewer than {many}", evidence=evidence)
     main = service.main
+    if service.property("ActiveState") == "failed":
+        return failed(f"systemd restarted {unit} {times} and then gave up.", subject=subject, actual=int(count),
+                      expected=f"fewer than {many}", evidence=evidence, remediation=mend)
+    if main is None and service.property("ActiveState") == "inactive":
+        return notapplicable(f"{unit} does not run (services.active judges that); systemd had restarted it {times}.",
+                             subject=subject, evidence=evidence)
     started = _time(main.get("started")) if main else None
     if main is None or started is None or now is None:
         return unknown(f"systemd restarted {unit} {times}; when the last time was is unknown.", subject=subject,
@@ -397,7 +404,7 @@ def _root_process(service: Service, program: subjects.Program, allowed: object) 
     if roots:
         where = f" in {service.container}" if service.container else ""
         evidence = [f"/proc/{process.get('pid')}/status: Uid 0 (root)" for process in roots[:5]]
-        evidence += _show(service, "User", "DynamicUser", "CapabilityBoundingSet") if service.properties else []
+        evidence += _show(service, "User", "DynamicUser")
         return failed(f"{program.name} runs as root{where}; a user of its own is wanted.", subject=program.subject,
                       actual="root", expected="a user of its own", evidence=evidence,
                       severity=None if service.declared and not service.container else "low")
@@ -549,7 +556,8 @@ def _curl(url: str) -> str:
         "Sandboxing, describes them and systemd-analyze(1) `security` counts them.",
     judged="Named are those settings of threshold `wanted` that are off: NoNewPrivileges=, ProtectSystem=, ProtectHome= and "
            "PrivateTmp= by default, which hardly any Go service minds. Advice, never a blocker. Units of a user's own systemd "
-           "(which cannot use most of them) and programs that need the whole machine are not judged.",
+           "(which cannot use most of them), discovered services with the unit of their package, and programs that need the "
+           "whole machine are not judged.",
     remediation=Remediation(hint="Add the settings one at a time and test: each may break a service that needs what it takes."),
     needs=NEEDS,
     thresholds={
@@ -574,6 +582,8 @@ def _hardening(service: Service, wanted: tuple[str, ...], allowed: object) -> Ou
     name = subjects.executable(service.main) if service.main else str(binary.get("path") or "").rsplit("/", 1)[-1]
     if _matches(name, allowed):
         return notapplicable(f"{name} needs the whole machine by what it does.", subject=subject)
+    if service.vendor:
+        return notapplicable(f"{service.unit} is its package's unit, and nobody declared it.", subject=subject)
     told = [key for key in wanted if service.properties.get(key) is not None]
     if not told:
         return unknown(f"systemd does not tell how {service.unit} is confined.", subject=subject)

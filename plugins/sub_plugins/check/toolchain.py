@@ -157,7 +157,7 @@ def present(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     elif working:
         names = ", ".join(f"{_version(one)} in {_place(one)}" for one in working)
         where = "" if seen else ", in no shell's PATH"
-        yield passed(f"{names} starts{where}.", actual=[_version(one) for one in working], expected="a Go toolchain",
+        yield passed(f"{names} {'starts' if len(working) == 1 else 'start'}{where}.", actual=[_version(one) for one in working], expected="a Go toolchain",
                      evidence=evidence)
     else:
         first = used[0]
@@ -564,8 +564,8 @@ def _gopath(shell: Entry) -> Outcome:
                           actual=f"{entry['owner'] or 'not there'} {entry['mode'] or ''}".strip(), expected="writable",
                           evidence=[*evidence, f"{path}: owner {entry['owner']}, mode {entry['mode']}"])
         if index == 0 and entry["everybody"]:
-            return failed(f"Everybody can write to GOPATH {path} ({entry['mode']}) and replace what {shell['user']} runs from it.",
-                          subject=subject, actual=entry["mode"], expected="0755", evidence=evidence,
+            return failed(f"Everybody can write to GOPATH {path} ({entry['mode']}) and replace what {shell['user']} runs "
+                          "from it.", subject=subject, actual=entry["mode"], expected="0755", evidence=evidence,
                           remediation=Remediation(hint="Take the right to write from others.",
                                                   command=f"chmod o-w {shlex.quote(path)}"))
         if index == 0 and entry["writable"] is None:
@@ -580,12 +580,12 @@ def _gopath(shell: Entry) -> Outcome:
     title="Every kind of shell gets the same Go",
     severity="medium",
     why="\"It works in my terminal\": a login shell reads ~/.profile and /etc/profile.d, a command over ssh reads neither "
-        "(bash(1), INVOCATION), sudo replaces the PATH by secure_path (sudoers(5)), and units get systemd's own (systemd.exec(5)). A CI "
-        "job or `sudo make install` then uses another compiler than the person who tested it, or none.",
+        "(bash(1), INVOCATION), sudo replaces the PATH by secure_path (sudoers(5)), and units get systemd's own "
+        "(systemd.exec(5)). A CI job or `sudo make install` then uses another compiler than the person who tested it, or none.",
     judged="The kinds of shell that see a go agree on its version, and on the version that GOTOOLCHAIN names, if any. The "
-           "kinds in the threshold `must_see` also have to see one as soon as any other does; that alone is a low finding. By default "
-           "sudo and systemd need not see a go: services run what was built before. Where no PATH has a go (it is called by its "
-           "path) nothing is compared. A shell that gave no answer is unknown.",
+           "kinds in the threshold `must_see` also have to see one as soon as any other does; that alone is a low finding. By "
+           "default sudo and systemd need not see a go: services run what was built before. Where no PATH has a go (it is "
+           "called by its path) nothing is compared. A shell that gave no answer is unknown.",
     remediation=Remediation(hint="Put the Go where every shell looks: links in /usr/local/bin, which is in the PATH of all four.",
                             command="sudo ln -s /usr/local/go/bin/go /usr/local/go/bin/gofmt /usr/local/bin/",
                             role="go_toolchain", safe="apply"),
@@ -629,7 +629,7 @@ def env_drift(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     for shell in blind:
         yield failed(f"The {_label(shell)} finds no go, the {_label(seeing[0])} has {next(iter(views))}.", subject=_label(shell),
                      actual=None, expected=next(iter(views)), evidence=evidence, severity="low")
-    if seeing and len(views) == 1 and not blind:
+    if seeing and len(views) == 1 and not blind and not _silent(facts):
         yield passed(f"Every shell that sees a go gets {next(iter(views))}.", actual=next(iter(views)), expected="one version",
                      evidence=evidence)
 
@@ -700,11 +700,11 @@ def _ownership(toolchain: Entry, facts: Facts, used: bool) -> Outcome:
     severity="medium",
     why="gvm verifies no checksum and writes gos/VERSION/manifest last: an interrupted install leaves a folder that `gvm use` "
         "takes and `gvm install` calls corrupt (gvm, scripts/install); an archive of another release under the same name "
-        "installs without a word. `gvm use` matches by a part of the name and takes the first hit (gvm, scripts/env/use), so a missing "
-        "version is silently another one.",
+        "installs without a word. `gvm use` matches by a part of the name and takes the first hit (gvm, scripts/env/use), so "
+        "a missing version is silently another one.",
     judged="For each gvm root: every version has its manifest, its bin/go and its environment file, and its VERSION file names "
-           "the version that the folder is called by (folders named by hand, `master` or `tip`, are not compared); the default is a "
-           "version that is there. Versions without a default are a low finding: new shells then get no Go from gvm.",
+           "the version that the folder is called by (folders named by hand, `master` or `tip`, are not compared); the default "
+           "is a version that is there. Versions without a default are a low finding: new shells then get no Go from gvm.",
     remediation=Remediation(hint="Uninstall the version by its full name and install it again.", role="go_toolchain"),
     needs=("toolchain.gvm",),
 )
@@ -718,10 +718,12 @@ def gvm(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     for root in roots:
         findings = list(_gvm(root))
         yield from findings
-        if not findings:
-            names = ", ".join(one["name"] for one in root["versions"]) or "no version"
-            yield passed(f"{names}: complete, default {root['default'] or 'none'}.", subject=root["root"], actual=root["default"],
-                         evidence=[f"{root['root']}: {names}"])
+        names = ", ".join(one["name"] for one in root["versions"])
+        if not names and not findings:
+            yield notapplicable(f"{root['root']} holds no Go.", subject=root["root"])
+        elif not findings:
+            yield passed(f"{names}: complete and what it is called, the default is {root['default']}.", subject=root["root"],
+                         actual=root["default"], evidence=[f"{root['root']}/gos: {names}"])
 
 
 def _gvm(root: Entry) -> Iterator[Outcome]:

@@ -1,0 +1,118 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long a report of a large fleet takes, and how much memory::
+
+    cd collections && python -m ansible_collections.goready.preflight.bench.report [--hosts 1000] [--results 60] [--json FILE]
+
+Writes the hosts' documents of a synthetic fleet (not measured), then reads them and writes every format in a process of
+its own, against a baseline as well: that is the largest case. Exit status 1 where a target is missed.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Check, verdict
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, store, terminal
+from ansible_collections.goready.preflight.tests.unit.fixtures.report import fleet
+
+SECONDS, MEGABYTES = 10.0, 500.0
+
+
+def catalogue(results: int) -> dict[str, Check]:
+    """So many checks, each a copy of one of the sample fleet's under a name of its own."""
+    kinds = list(fleet.CATALOGUE.values())
+    checks = {}
+    for number in range(results):
+        one = kinds[number % len(kinds)]
+        check_id = one.id if number < len(kinds) else f"{one.id}_{number // len(kinds)}"
+        checks[check_id] = Check(**{**vars(one), "id": check_id})
+    return checks
+
+
+def documents(hosts: int, results: int, seed: int = 1) -> Any:
+    """Hosts' documents one after the other: three of four results pass, reasons carry values that differ by host."""
+    chance = random.Random(seed)
+    checks = catalogue(results)
+    template = fleet.documents()[0]
+    for number in range(hosts):
+        name = f"web{number:04d}.fleet.example.org"
+        lines = []
+        for check_id, one in checks.items():
+            status = chance.choices(("pass", "fail", "unknown", "notapplicable"), (76, 12, 4, 8))[0]
+            value = chance.randrange(1024, 65536)
+            lines.append(fleet.Result(
+                id=check_id, status=status, severity=one.severity, subject=f"service{number % 20}",
+                reason=f"service{number % 20} has {value if chance.random() < 0.3 else 1024} of 65536 that {one.title.lower()} needs.",
+                actual=value, expected=65536, remediation=one.remediation,
+                evidence=(f"/proc/{value}/limits: Max open files  {value}  {value}  files",
+                          f"/etc/systemd/system/service{number % 20}.service:{value % 40}: LimitNOFILE=65536",
+                          f"systemctl show service{number % 20}.service: LimitNOFILE=65536"),
+            ))
+        yield {**template, "name": name, "verdict": verdict(lines, "high"), "results": [line.as_dict() for line in lines]}
+
+
+def _measure(run_dir: Path, report_dir: Path, results: int) -> dict[str, Any]:
+    """The whole work of the report task, as the action does it."""
+    started = time.perf_counter()
+    run, hosts = model.load(run_dir)
+    loaded = time.perf_counter()
+    baseline = model.read_baseline(Path(run["baseline"])) if run["baseline"] else None
+    report = model.build(run, hosts, catalogue(results), baseline)
+    built = time.perf_counter()
+    figures: dict[str, Any] = {"load": loaded - started, "build": built - loaded}
+    paths = store.write(report, list(store.FILES), report_dir, run_dir)
+    terminal.render(report, {one: str(path) for one, path in paths.items()})
+    figures["write"] = time.perf_counter() - built
+    figures["seconds"] = time.perf_counter() - started
+    figures["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures["bytes"] = {path.name: path.stat().st_size for path in paths.values()}
+    return figures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--hosts", type=int, default=1000)
+    parser.add_argument("--results", type=int, default=60)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--measure", nargs=2, type=Path, metavar=("RUN_DIR", "REPORT_DIR"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        print(json.dumps(_measure(*args.measure, args.results)))
+        return 0
+    figures = {}
+    with tempfile.TemporaryDirectory(prefix="preflight-bench-") as folder:
+        baseline = Path(folder) / "baseline.json"
+        for name, before in (("report", None), ("report_with_baseline", str(baseline))):
+            run_dir = Path(folder) / name / "runs" / fleet.run()["id"]
+            about = {**fleet.run(f"web{number:04d}.fleet.example.org" for number in range(args.hosts)), "baseline": before}
+            fleet.write(run_dir, documents(args.hosts, args.results, seed=2 if before else 1), about)
+            answer = subprocess.run(
+                [sys.executable, "-m", __spec__.name, "--results", str(args.results), "--measure",
+                 str(run_dir), str(run_dir.parent.parent)],
+                check=True, capture_output=True, text=True,
+            )
+            one = figures[name] = {"hosts": args.hosts, "results": args.results, **json.loads(answer.stdout)}
+            (run_dir / "report.json").replace(baseline)
+            sizes = ", ".join(f"{file} {size / 1e6:.1f} MB" for file, size in one["bytes"].items())
+            print(f"{name}: {args.hosts} hosts x {args.results} results in {one['seconds']:.1f} s (target {SECONDS:.0f}), "
+                  f"peak {one['peak_mb']:.0f} MB (target {MEGABYTES:.0f}); load {one['load']:.1f} s, build {one['build']:.1f} s, "
+                  f"write {one['write']:.1f} s; {sizes}")
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    met = all(one["seconds"] < SECONDS and one["peak_mb"] < MEGABYTES for one in figures.values())
+    print("targets met" if met else "TARGETS MISSED")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
