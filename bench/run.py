@@ -33,8 +33,9 @@ class Watched:
     def __init__(self, argv: list[str], folder: Path, log: Path) -> None:
         environment = {
             **os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-            # A connection of its own for every run: a kept one would be a present to whoever comes second.
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": tempfile.mkdtemp(dir=folder), "ANSIBLE_NOCOLOR": "1",
+            # A connection of its own for every run: a kept one would be a present to whoever comes second. The names
+            # are short because a socket's path may have 108 bytes only (unix(7)).
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": tempfile.mkdtemp(prefix="c", dir=folder), "ANSIBLE_NOCOLOR": "1",
         }
         started = time.monotonic()
         with log.open("wb") as output:
@@ -82,11 +83,9 @@ def over_ssh(counts: list[int], rounds: int, folder: Path) -> dict[str, Any]:
     try:
         results = {}
         for count in counts:
-            limit = ",".join(f"bench{number}" for number in range(1, count + 1))
             limit = f"all[0:{count - 1}]"
             ways = {
-                "setup": ([str(BIN / "ansible"), "-i", str(inventory), limit, "-m", "ansible.builtin.setup", "-t",
-                           str(folder / "setup")], (0,)),
+                "setup": ([str(BIN / "ansible"), "-i", str(inventory), limit, "-m", "ansible.builtin.setup"], (0,)),
                 "preflight": (preflight(inventory, limit, folder), (0, 2)),
                 "one_task_per_check": ([str(BIN / "ansible-playbook"), "-i", str(inventory), "--limit", limit,
                                         str(ROOT / "bench/one_task_per_check.yml")], (0,)),
@@ -135,7 +134,7 @@ def main() -> int:
     results: dict[str, Any] = {
         "machine": {"cpus": os.cpu_count(), "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)},
     }
-    with tempfile.TemporaryDirectory(prefix="goready-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="gb") as name:
         folder = Path(name)
         if arguments.hosts:
             results["ssh"] = over_ssh(sorted(arguments.hosts), arguments.rounds, folder)

@@ -28,6 +28,7 @@ PART_SHARE = 0.5
 GRACE = 0.25
 #: The most a host may send back, as JSON. A controller holds the answers of many hosts at a time.
 DOCUMENT_LIMIT = 8 << 20
+ERRORS_LIMIT = 1000
 #: Deeper nesting than any collector makes: a value that contains itself.
 DEPTH_LIMIT = 64
 
@@ -332,16 +333,23 @@ def fit(document: Dict[str, Any], limit: int = DOCUMENT_LIMIT) -> None:
     What is cut is the list (or text) that makes the document big: from the top down into the child that holds most of
     the bytes, until no child does. It loses its second half, as often as needed.
     """
+    errors = document.setdefault("errors", [])
+    if len(errors) > ERRORS_LIMIT:
+        more = len(errors) - ERRORS_LIMIT
+        del errors[ERRORS_LIMIT:]
+        errors.append({"part": "errors", "kind": "truncated", "message": "%d more are left out" % more})
     cuts: Dict[str, Tuple[int, int]] = {}
-    while _size(document) > limit:
+    size, before = _size(document), -1
+    while size > limit and size != before:
         path, container, key = _biggest(document)
         value = container[key]
         kept = len(value) // 2 if isinstance(value, (list, str)) else 0
         total = cuts[path][1] if path in cuts else len(value) if isinstance(value, (list, str, dict)) else 1
         container[key] = value[:kept] if isinstance(value, (list, str)) else None
         cuts[path] = (kept, total)
+        size, before = _size(document), size
     for path, (kept, total) in sorted(cuts.items()):
-        document.setdefault("errors", []).append({
+        errors.append({
             "part": ".".join(path.split("[")[0].split(".")[:2]), "kind": "truncated",
             "message": "%s: kept %d of %d, the document would have passed %d bytes" % (path[:300], kept, total, limit),
         })

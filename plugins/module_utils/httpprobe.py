@@ -346,6 +346,8 @@ def get(target: Target, path: str, *, timeout: float = TIMEOUT, limit: int = BOD
     finally:
         if sock is not None:
             sock.close()
+    if answer.error == CLOSED and answer.tls and _wants_certificate(target, deadline):
+        answer.error, answer.detail = CLIENT_CERTIFICATE, "TLS that asks for a client certificate"
     if answer.error == TIMEOUT_KIND:
         what = "did not end its answer" if answer.status else "did not answer" if answer.connected else "no connection"
         answer.detail = "%s within %g s" % (what, timeout)
@@ -440,6 +442,24 @@ def _wrap(sock: socket.socket, target: Target, deadline: float) -> socket.socket
     except (OSError, ValueError) as exc:
         sock.close()
         raise _tls_failure(exc) from None
+
+
+def _wants_certificate(target: Target, deadline: float) -> bool:
+    """Whether a TLS 1.3 server hangs up for want of a client certificate. It says so after the handshake (RFC 8446,
+    4.4.2.4), and the reset that our request meets can swallow that: shake hands again, and only listen."""
+    sock: Optional[socket.socket] = None
+    try:
+        sock = _wrap(connect(target, deadline, Answer()), target, deadline)
+        sock.settimeout(min(0.5, _left(deadline)))
+        sock.recv(1)
+    except ProbeError as failure:
+        return failure.kind == CLIENT_CERTIFICATE
+    except OSError as exc:
+        return _tls_failure(exc).kind == CLIENT_CERTIFICATE
+    finally:
+        if sock is not None:
+            sock.close()
+    return False
 
 
 def _tls_failure(exc: Exception) -> ProbeError:

@@ -49,9 +49,10 @@ _ABOUT = frozenset(("file", "files", "path", "paths", "dir", "dirs", "directory"
                     "name", "enabled", "enable", "disabled", "disable", "required", "endpoint", "url", "uri", "server",
                     "host", "addr", "address", "issuer", "audience", "provider", "method", "methods", "backend", "plugin",
                     "store", "version", "usages", "webhook", "namespace", "prefix", "suffix", "rotation", "check", "policy"))
-_GLUED_FILE = ("file", "filename", "path", "dir", "store", "ring")
+_GLUED_FILE = ("file", "filename", "path", "dir", "keystore", "truststore", "keyring")
 _SCHEMES = ("bearer", "basic", "digest", "negotiate")
-_HARMLESS = ("", "true", "false", "yes", "no", "on", "off", "none", "null", "nil", "enabled", "disabled", "required", "optional")
+_HARMLESS = ("", "true", "false", "yes", "no", "on", "off", "none", "null", "nil")
+_SETTINGS = ("enabled", "disabled", "required", "optional")
 
 _WORDS = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
 _PATH = r"(?:~|\.{1,2})?(?:/[\w.@%+,:-]+)+/?\Z"
@@ -96,12 +97,12 @@ def _strength(name: str) -> int:
     strong = any(part in joined for part in _STRONG_PART) or any(word in _STRONG_WORD for word in words)
     weak = any(word in _WEAK_WORD or (word.endswith("key") and word not in _NOT_A_KEY) for word in words)
     if strong or weak:
-        if last in _ABOUT or (len(last) > 4 and last.endswith(_GLUED_FILE)):
+        if last in _ABOUT or last.endswith(_GLUED_FILE):
             return 1
-        if not strong and last == "id":  # key_id names a key; secret_id is one (Vault AppRole)
+        if words[-2:] == ["key", "id"]:  # names a key; SECRET_ID is one (Vault AppRole)
             return 1
         return 3 if strong else 2
-    if any(word.endswith(_GLUED_FILE) or word in _ABOUT for word in words[-1:]):
+    if last in _ABOUT or last.endswith(_GLUED_FILE):
         return 0
     return 1 if any(word in _SUSPICIOUS for word in words) else 0
 
@@ -129,16 +130,21 @@ def looks_random(value: str) -> bool:
 
 def redact_value(name: str, value: str) -> str:
     """The value of a variable or flag called ``name`` without what is secret in it."""
-    strength = _strength(name)
-    if strength and value.strip().lower() not in _HARMLESS and value != REDACTED:
-        if strength == 3:
-            return REDACTED
-        path = re.match(_PATH, value) and not any(looks_random(piece) for piece in value.split("/"))
-        if strength == 2 and not path and not re.match(r"[0-9.:]+[smhdKMG]?\Z", value):
-            return REDACTED
-        if strength == 1 and looks_random(value) and not path:
-            return REDACTED
-    return redact_text(value)
+    return REDACTED if _is_secret(_strength(name), value) else redact_text(value)
+
+
+def _is_secret(strength: int, value: str) -> bool:
+    """Whether the value of a name of this strength (:func:`_strength`) is to be hidden whole."""
+    word = value.strip().lower()
+    if not strength or word in _HARMLESS or value == REDACTED:
+        return False
+    if strength == 3:
+        return True
+    if word in _SETTINGS or (re.match(_PATH, value) and not any(looks_random(piece) for piece in value.split("/"))):
+        return False
+    if strength == 2:
+        return re.match(r"[0-9.:]+[smhdKMG]?\Z", value) is None
+    return looks_random(value)
 
 
 def redact_argv(argv: Sequence[str]) -> List[str]:
@@ -192,7 +198,7 @@ def redact_url(url: str) -> str:
     cut = end.start() if end else len(rest)
     authority = rest[:cut]
     later = rest.rfind("@", cut)
-    if later >= 0 and re.match(r"[^:\[]*:(?:.*@|(?![0-9]*\Z))", authority):
+    if later >= 0 and re.match(r"[^:\[]*:(?:.*@|(?![0-9]+\Z))", authority):
         # "user:pa/ss@host": there is a password, or what follows the colon is no port, so an unescaped slash may be a part
         # of the password. Hiding some of a path is the lesser harm.
         more = re.search(r"[/?#]", rest[later:])
@@ -266,7 +272,7 @@ def _redact_assigned(text: str) -> str:
             position += 1
         else:
             quote = ""
-        value = re.compile(r"(?:\\.|[^\\%s])*" % quote if quote else r"[^\s\"',;&]+", re.DOTALL).match(text, position)
+        value = re.compile(r"(?:\\.|[^\\%s])*" % quote if quote else r"[^\s\"']+", re.DOTALL).match(text, position)
         if value is None or not value.group(0):
             continue
         if not quote and not separator.strip() and value.group(0).startswith("-"):
@@ -282,9 +288,6 @@ def _redact_assigned(text: str) -> str:
 def _plain(name: str, value: str) -> str:
     """As :func:`redact_value`, for a value whose shapes were taken out already."""
     strength = _strength(name)
-    if value.strip().lower() in _HARMLESS + _SCHEMES or (strength < 3 and REDACTED in value):
+    if value.strip().lower() in _SCHEMES or (strength < 3 and REDACTED in value):
         return value
-    path = re.match(_PATH, value) and not any(looks_random(piece) for piece in value.split("/"))
-    if strength == 3 or (strength == 2 and not path and not re.match(r"[0-9.:]+[smhdKMG]?\Z", value)):
-        return REDACTED
-    return REDACTED if strength == 1 and looks_random(value) and not path else value
+    return REDACTED if _is_secret(strength, value) else value

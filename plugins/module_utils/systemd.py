@@ -315,7 +315,7 @@ def redact_directive(name: str, value: str) -> str:
     if name in ("SetCredential", "SetCredentialEncrypted"):
         label, colon, _secret = value.partition(":")
         return label + colon + (redact.REDACTED if colon else "")
-    if name.startswith(("Exec", "Condition", "Assert", "Limit", "Load")):
+    if name.startswith(("Exec", "Condition", "Assert", "Limit", "Load", "PassEnv", "UnsetEnv")):
         return redact.redact_text(value)
     return redact.redact_value(name, value) if redact.is_secret_name(name) else redact.redact_text(value)
 

@@ -201,6 +201,8 @@ def attempt(endpoint: Mapping[str, Any], path: Path, deadline: float) -> dict[st
             False if part["served"] is None and found.authentication else part["served"] for part in (found.pprof, found.expvar))
         entry["status"] = found.pprof["status"] if found.pprof["status"] is not None else found.expvar["status"]
         entry["evidence"] = found.pprof["evidence"] + found.expvar["evidence"]
+        if entry["pprof"] is None and entry["expvar"] is None:
+            entry["error"] = found.error
     first = answers[0]
     entry["state"] = _state(first)
     if entry["state"] != "open":

@@ -7,20 +7,16 @@ from __future__ import annotations
 import pytest
 from conftest import found
 
-# What a container on a test machine cannot help: its clock is the machine's, its memory and CPU limits are not enforced
-# where the machine's cgroups lack the controllers, and an arm64 host is emulated.
-ENVIRONMENT: set[str] = set()
-
 FAULTY = {
     "stopped": {"services.active"},
     "absent": {"services.present"},
     "notenabled": {"services.enabled"},
     "norestart": {"services.restart_policy"},
-    "flapping": {"services.flapping"},
+    "flapping": {"services.flapping", "services.active"},
     "asroot": {"services.root_user"},
     "sick": {"services.healthy"},
-    "toolow": {"limits.nofile_configured"},
-    "crowded": {"limits.nofile_headroom"},
+    "toolow": {"limits.nofile_configured", "limits.nofile_lowered"},
+    "crowded": {"limits.nofile_headroom", "limits.nofile_configured", "limits.nofile_lowered"},
     "lowered": {"limits.nofile_lowered"},
     "fewtasks": {"limits.tasks"},
     "memory": {"limits.memory_limit"},
@@ -29,15 +25,15 @@ FAULTY = {
     "otherrev": {"binary.revision"},
     "dirty": {"binary.clean"},
     "public": {"pprof.bind", "pprof.public_mux", "pprof.reachable"},
-    "vars": {"pprof.expvar"},
+    "vars": {"pprof.expvar", "pprof.reachable"},
 }
 
 
 def serious(row, *statuses):
-    """Findings above info: (check, subject)."""
+    """Findings above info that the lab's inventory does not waive: (check, subject)."""
     return {
         (line["id"], line["subject"]) for line in row["results"]
-        if line["status"] in statuses and line["severity"] != "info" and line["id"] not in ENVIRONMENT
+        if line["status"] in statuses and line["severity"] != "info" and not line["waived"]
     }
 
 

@@ -272,10 +272,14 @@ def collect_shells(ctx: Context) -> List[Dict[str, Any]]:
         if answer is None or isinstance(answer, TimeoutError):
             entries.append(_entry(kind, name, error="it did not answer within %.0f s" % SHELL_TIMEOUT))
         elif isinstance(answer, Exception):
-            entries.append(_entry(kind, name, error=str(answer)))
+            entries.append(_entry(kind, name, error=_words(answer)))
         else:
             entries.append(_describe_shell(ctx, kind, name, answer[0], answer[1]))
     return entries
+
+
+def _words(exc: Exception) -> str:
+    return exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
 
 
 def _entry(kind: str, user: str, **values: Any) -> Dict[str, Any]:
@@ -302,6 +306,13 @@ def _ask_shell(ctx: Context, user: User, *, login: bool) -> Tuple[str, Dict[str,
     environment = _login_environment(ctx, user)
     if not login:
         environment.update({"SSH_CLIENT": "127.0.0.1 0 22", "SSH_CONNECTION": "127.0.0.1 0 127.0.0.1 22"})
+    hidden: List[str] = []
+    if name == "fish":
+        # fish makes its folders at its first start. Where it has none there is nothing to read: it is shown none.
+        for variable, folder in (("XDG_CONFIG_HOME", ".config"), ("XDG_DATA_HOME", ".local/share")):
+            if not os.path.isdir(ctx.path("%s/%s/fish" % (user.home, folder))):
+                environment[variable] = "/dev/null"
+                hidden.append(variable)
     marker = "--goready-%s--" % os.urandom(12).hex()
     # Works in every shell of _SHELLS. `|| :` for profiles that leave `set -e` behind.
     script = "printf '%%s' '%s'; command -v go || :; printf '%%s' '%s'; /usr/bin/env -0; printf '%%s' '%s'" % ((marker,) * 3)
@@ -309,10 +320,13 @@ def _ask_shell(ctx: Context, user: User, *, login: bool) -> Tuple[str, Dict[str,
     home = user.home if user.uid == os.geteuid() and os.path.isdir(user.home) else "/"
     _rc, out, err = ctx.run(argv, timeout=SHELL_TIMEOUT, env=environment, cwd=home)
     try:
-        return goenv.parse_dump(out, marker)
+        answer, seen = goenv.parse_dump(out, marker)
     except ValueError as exc:
         last = err.strip().splitlines()[-1:] or [""]
         raise ValueError("%s%s" % (exc, ": " + goenv.clean_value(last[0][:200]) if last[0] else "")) from None
+    for variable in hidden:
+        seen.pop(variable, None)
+    return answer, seen
 
 
 def _ask_sudo(ctx: Context) -> Tuple[str, Dict[str, str]]:
@@ -364,7 +378,7 @@ def _describe_shell(ctx: Context, kind: str, user_name: str, answer: str, enviro
             try:
                 goroot = _ask_goroot(ctx, go, user, environment)
             except (OSError, Unavailable) as exc:
-                entry["error"] = "%s does not tell its GOROOT: %s" % (go, exc)
+                entry["error"] = "%s does not tell its GOROOT: %s" % (go, _words(exc))
         entry["goroot"] = goroot
         entry["version"] = _version_file(ctx, goroot)
     first = goroot
@@ -525,7 +539,7 @@ def collect_toolchains(ctx: Context) -> List[Dict[str, Any]]:
     # The same work for each; the runs of go dominate, so they go side by side.
     jobs = [_describer(ctx, goroot, go, ways) for (goroot, go), ways in every]
     results = _side_by_side(ctx, jobs, GO_TIMEOUT * 2)
-    return [_toolchain(goroot, go, ways, error=str(result) if result else "it was not described in time")
+    return [_toolchain(goroot, go, ways, error=_words(result) if result else "it was not described in time")
             if result is None or isinstance(result, Exception) else result
             for ((goroot, go), ways), result in zip(every, results)]
 
@@ -614,7 +628,7 @@ def _describe_toolchain(ctx: Context, goroot: Optional[str], go: str, ways: List
     try:
         entry["elf_machine"] = _machine(ctx, go)
     except (OSError, ValueError) as exc:
-        entry["error"] = "%s: %s" % (go, exc.strerror if isinstance(exc, OSError) else exc)
+        entry["error"] = "%s: %s" % (go, _words(exc))
     if goroot is not None:
         status = os.stat(ctx.path(goroot))
         owner = accounts.by_uid(status.st_uid)

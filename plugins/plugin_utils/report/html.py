@@ -113,11 +113,11 @@ def _bar(hosts: Mapping[str, int], total: int) -> list[tuple[str, int, float, fl
 def _waiver(waiver: Mapping[str, Any], report: model.Report) -> dict[str, Any]:
     """A waiver with the time it has left, counted from the run: a report says the same thing whenever it is opened."""
     expires, started = text.parse_time(waiver.get("expires")), text.parse_time(report.document["run"]["started"])
-    days = (expires - started).days if expires and started else None
+    days = int((expires - started).total_seconds() / 86400) if expires and started else None  # whole days, towards now
     hosts = waiver.get("hosts") or []
     words = ""
     if days is not None:
-        words = f"in {text.count(days, 'day')}" if days >= 0 else f"{text.count(-days, 'day')} ago"
+        words = f"in {text.count(days, 'day')}" if days > 0 else f"{text.count(-days, 'day')} ago" if days < 0 else "that day"
     return {**waiver, "left": words, "soon": days is not None and days < 14,
             "host_names": [hosts] if isinstance(hosts, str) else [str(host) for host in hosts]}
 

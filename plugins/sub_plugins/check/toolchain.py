@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.goready.preflight.plugins.module_utils import goversion
+from ansible_collections.goready.preflight.plugins.module_utils import goarch, goversion
 from ansible_collections.goready.preflight.plugins.plugin_utils import go_releases
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
     Facts, Outcome, Policy, Remediation, Threshold, check, failed, lookup, notapplicable, passed, unknown,
@@ -21,10 +21,6 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
 
 NEEDS = ("toolchain.toolchains", "toolchain.shells")
 KINDS = ("login", "non_login", "sudo", "systemd")
-
-# Debian's names of architectures (dpkg-architecture(1)) in Go's words.
-_DPKG = {"amd64": "amd64", "i386": "386", "arm64": "arm64", "armhf": "arm", "armel": "arm", "ppc64el": "ppc64le",
-         "s390x": "s390x", "riscv64": "riscv64", "loong64": "loong64", "mips64el": "mips64le", "mipsel": "mipsle"}
 
 Entry = Mapping[str, Any]
 
@@ -157,7 +153,8 @@ def present(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     elif working:
         names = ", ".join(f"{_version(one)} in {_place(one)}" for one in working)
         where = "" if seen else ", in no shell's PATH"
-        yield passed(f"{names} {'starts' if len(working) == 1 else 'start'}{where}.", actual=[_version(one) for one in working], expected="a Go toolchain",
+        verb = "starts" if len(working) == 1 else "start"
+        yield passed(f"{names} {verb}{where}.", actual=[_version(one) for one in working], expected="a Go toolchain",
                      evidence=evidence)
     else:
         first = used[0]
@@ -331,10 +328,10 @@ def arch_match(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     if skip:
         yield skip
         return
-    goarch = str(lookup(facts, "host.goarch"))
+    kernel = str(lookup(facts, "host.goarch"))
     dpkg = lookup(facts, "host.dpkg_arch")
-    userland = _DPKG.get(str(dpkg))
-    allowed = [goarch, *([userland] if userland and userland != goarch else [])]
+    userland = goarch.OF_DPKG.get(str(dpkg))
+    allowed = [kernel, *([userland] if userland and userland != kernel else [])]
     expected = " or ".join(allowed)
     host = [f"uname -m: {lookup(facts, 'host.machine')}", f"dpkg --print-architecture: {dpkg}"]
     weighty = _weighty(facts, policy)
@@ -362,7 +359,7 @@ def arch_match(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         if exported and shell["go"]:
             words = " and ".join(f"{name}={value}" for name, value in exported.items())
             yield failed(f"The {_label(shell)} exports {words}: every build makes programs for another machine.",
-                         subject=_label(shell), actual=exported, expected={"GOARCH": goarch, "GOOS": "linux"},
+                         subject=_label(shell), actual=exported, expected={"GOARCH": kernel, "GOOS": "linux"},
                          evidence=[_view(shell)], severity="medium", remediation=Remediation(
                              hint="Set GOOS and GOARCH for the one command that cross-compiles, not in a profile."))
 
@@ -463,6 +460,9 @@ def _goroot(toolchain: Entry, subject: str, used: bool) -> Outcome:
         return failed(f"{subject} is incomplete: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
                       subject=subject, actual=missing, expected=[], severity=severity, evidence=evidence)
     if binary is None:
+        if toolchain["runs"] is None and not used:
+            return notapplicable(f"It is in no PATH, and its go was not asked for its version: {toolchain['error']}.",
+                                 subject=subject, evidence=evidence)
         if toolchain["runs"] is None:
             return unknown(f"{subject} is complete, but its go was not asked for its version: {toolchain['error']}.",
                            subject=subject, evidence=evidence)
@@ -612,7 +612,8 @@ def env_drift(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         return
     for shell in silent:
         needed = shell["kind"] in ("login", "non_login")
-        yield unknown(f"What the {_label(shell)} sees is unknown: {shell['error']}.", subject=_label(shell), evidence=evidence,
+        name = f"the {_label(shell)}" if needed else _label(shell)
+        yield unknown(f"What {name} sees is unknown: {shell['error']}.", subject=_label(shell), evidence=evidence,
                       severity=None if needed else "low")
     by_root = {toolchain["goroot"]: toolchain for toolchain in _toolchains(facts)}
     views: dict[str, list[str]] = {}

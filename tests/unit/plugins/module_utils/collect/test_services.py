@@ -1,0 +1,634 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "fixtures" / "services"))
+
+import services_fixtures as fixtures
+
+from ansible_collections.goready.preflight.plugins.module_utils.collect import services
+from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context, Unavailable, gather
+
+ITEMS = (fixtures.HERE / "systemd252" / "configuration-items.txt").read_text()
+ID = "0123456789abcdef" * 4
+DEFAULTS = {"LoadState": "loaded", "ActiveState": "active", "SubState": "running", "UnitFileState": "enabled", "MainPID": "0",
+            "FragmentPath": "", "DropInPaths": "", "NRestarts": "0"}
+
+
+class Host:
+    """A tree, and a systemctl that answers for its units."""
+
+    def __init__(self, root: Path, **more: Any) -> None:
+        self.tree = fixtures.Tree(root, **more)
+        self.units: dict[str, dict[str, str]] = {}
+        self.commands: list[list[str]] = []
+        self.failure: BaseException | None = None
+        self.answer: tuple[int, str, str] | None = None
+
+    def unit(self, name: str, *, main: int = 0, exec_start: str = "", fragment: str = "", drop_ins: Sequence[tuple[str, str]] = (),
+             **properties: str) -> None:
+        values = dict(DEFAULTS, Id=name, MainPID=str(main), **properties)
+        if exec_start:
+            values["ExecStart"] = f"{{ path={exec_start.split()[0]} ; argv[]={exec_start} ; ignore_errors=no ; start_time=[n/a] }}"
+        if fragment:
+            values["FragmentPath"] = f"/etc/systemd/system/{name}"
+            self.tree.file(values["FragmentPath"], fragment)
+        for file, text in drop_ins:
+            self.tree.file(f"/etc/systemd/system/{name}.d/{file}", text)
+        values["DropInPaths"] = " ".join(f"/etc/systemd/system/{name}.d/{file}" for file, _text in drop_ins)
+        self.units[name] = values
+
+    def run(self, argv: Sequence[str], **_options: Any) -> tuple[int, str, str]:
+        self.commands.append(list(argv))
+        if self.failure:
+            raise self.failure
+        if argv[0] == "systemctl":
+            if self.answer:
+                return self.answer
+            blocks = []
+            for name in argv[argv.index("--") + 1:]:
+                values = self.units.get(name) or dict(DEFAULTS, Id=name, LoadState="not-found", ActiveState="inactive", SubState="dead")
+                blocks.append("".join(f"{key}={value}\n" for key, value in values.items()))
+            return 0, "\n".join(blocks), ""
+        assert argv[1] == "--dump-configuration-items"
+        return 0, ITEMS, ""
+
+    def facts(self, declared: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+        context = Context(root=str(self.tree.root), services=declared)
+        context.run = self.run  # type: ignore[method-assign]
+        facts = gather({"services": services.PARTS}, context)
+        json.dumps(facts)
+        return facts
+
+    def services(self, declared: Sequence[dict[str, Any]] = ()) -> dict[str, dict[str, Any]]:
+        facts = self.facts(declared)
+        assert facts["errors"] == []
+        return {one["name"]: one for one in facts["services"]["services"]}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    one = Host(tmp_path)
+    one.tree.file("/opt/api/api", fixtures.go_program(), 0o755)
+    return one
+
+
+def api(host: Host, pid: int = 80, **more: Any) -> None:
+    """The usual: api.service, its process, its listener."""
+    host.tree.process(pid, "/opt/api/api", cgroup="/system.slice/api.service", argv=("/opt/api/api", "-token", "s3cr3t"), uid=990,
+                      environ="GOMEMLIMIT=512MiB\nDB_PASSWORD=hunter2\nGOGC=50\n", sockets=(901, 902), **more)
+    host.tree.listen(pid, 8080, 901)
+    host.unit("api.service", main=pid, exec_start="/opt/api/api -token s3cr3t", Environment="GOGC=50 DB_PASSWORD=hunter2",
+              fragment="[Service]\nExecStart=/opt/api/api -token s3cr3t\nLimitNOFILESoft=65536\nEnvironment=DB_PASSWORD=hunter2\n")
+
+
+def test_a_service(host: Host) -> None:
+    api(host)
+    one = host.services()["api"]
+    process = one["processes"][0]
+    assert {key: one[key] for key in ("declared", "unit", "manager", "container", "main_pid", "more_processes")} == {
+        "declared": False, "unit": "api.service", "manager": "system", "container": None, "main_pid": 80, "more_processes": 0}
+    assert one["exec"] == {"path": "/opt/api/api", "argv": ["/opt/api/api", "-token", "[redacted]"]}
+    assert one["unit_files"][0]["problems"] == [
+        {"line": 3, "section": "Service", "name": "LimitNOFILESoft",
+         "message": "unknown directive, soft and hard limit are written LimitNOFILE=soft:hard"}]
+    assert {key: process[key] for key in process if key not in ("running", "cgroup")} == {
+        "pid": 80, "ppid": 1, "uid": 990, "user": "api", "comm": "api", "exe": "/opt/api/api", "exe_deleted": False,
+        "argv": ["/opt/api/api", "-token", "[redacted]"],
+        "started": "2023-11-14T22:13:%02dZ" % (20 + int(500 / os.sysconf("SC_CLK_TCK"))), "go": True,
+        "limits": {"nofile": {"soft": 1024, "hard": 524288}}, "fds": {"open": 3}, "threads": 7, "rss": 2097152,
+        "environ": {"GOMEMLIMIT": "512MiB", "GOGC": "50"},
+        "listeners": [{"proto": "tcp", "address": "127.0.0.1", "port": 8080, "path": None, "inode": 901}],
+        "same_file": True, "unreadable": []}
+    for binary in (one["binary"], process["running"]):
+        assert binary["elf"]["machine"] == "amd64"
+        assert binary["buildinfo"]["settings"]["vcs.revision"] == "3f2c9ab"
+        assert binary["error"] is None
+
+
+def test_nothing_that_was_collected_holds_a_secret(host: Host) -> None:
+    host.tree.file("/opt/api/api", fixtures.go_program(settings={"-ldflags": '"-X main.token=s3cr3t"'}), 0o755)
+    api(host)
+    text = json.dumps(host.facts([{"name": "api"}]))
+    assert "hunter2" not in text and "s3cr3t" not in text
+    assert text.count("[redacted]") >= 5
+
+
+def test_one_systemctl_for_all_units(host: Host) -> None:
+    api(host)
+    host.services([{"name": "api"}, {"name": "other"}, {"name": "x", "unit": "third.service"}])
+    shows = [one for one in host.commands if one[0] == "systemctl"]
+    assert [one[one.index("--") + 1:] for one in shows] == [["api.service", "other.service", "third.service"]]
+    assert len(host.commands) == 2, "and one question for the directives that systemd knows"
+
+
+def test_a_plain_host_costs_no_command(host: Host) -> None:
+    host.tree.file("/usr/bin/python3", fixtures.make_elf(), 0o755)
+    host.tree.file("/usr/bin/script", "#!/bin/sh\n", 0o755)
+    host.tree.process(50, "/usr/bin/python3", cgroup="/system.slice/web.service")
+    host.tree.process(51, "/usr/bin/script", cgroup="/system.slice/web.service")
+    facts = host.facts()
+    assert facts["services"] == {"services": [], "systemd": {"asked": 0, "directives_known": False},
+                                 "unreadable": {"processes": 0, "commands": [], "hidden": False, "reason": None}}
+    assert facts["errors"] == [] and host.commands == []
+
+
+# --- declared services
+
+def test_declared_without_process(host: Host) -> None:
+    host.unit("api.service", exec_start="/opt/api/api", ActiveState="failed")
+    found = host.services([{"name": "api"}, {"name": "gone"}, {"name": "odd name"}])
+    assert list(found) == ["api", "gone", "odd name"], "in the order of their declaration"
+    assert found["api"]["properties"]["ActiveState"] == "failed"
+    assert found["api"]["binary"]["buildinfo"]["go_version"] == "go1.27.3"
+    assert (found["api"]["processes"], found["api"]["main_pid"]) == ([], None)
+    assert found["gone"]["properties"]["LoadState"] == "not-found"
+    assert (found["gone"]["unit"], found["gone"]["binary"]) == ("gone.service", None)
+    assert (found["odd name"]["unit"], found["odd name"]["properties"]) == (None, None)
+
+
+def test_declared_binary_and_unit(host: Host) -> None:
+    api(host)
+    host.tree.file("/srv/new", fixtures.go_program(version="go1.26.1"), 0o755)
+    found = host.services([{"name": "shop", "unit": "api", "binary": "/srv/new"}])
+    assert list(found) == ["shop"], "the unit is not listed a second time"
+    assert found["shop"]["unit"] == "api.service"
+    assert found["shop"]["binary"]["path"] == "/srv/new"
+    assert found["shop"]["processes"][0]["exe"] == "/opt/api/api"
+
+
+def test_declared_by_its_binary_alone(host: Host) -> None:
+    api(host)
+    found = host.services([{"name": "shop", "binary": "/opt/api/api"}])
+    assert list(found) == ["shop"]
+    assert (found["shop"]["unit"], found["shop"]["manager"], found["shop"]["main_pid"]) == ("api.service", "system", 80)
+
+
+def test_declared_by_an_alias(host: Host) -> None:
+    api(host)
+    host.units["shop.service"] = dict(host.units["api.service"])
+    found = host.services([{"name": "shop"}])
+    assert [one["pid"] for one in found["shop"]["processes"]] == [80]
+    assert "api" not in found
+
+
+def test_declared_service_whose_main_process_is_a_shell(host: Host) -> None:
+    host.tree.file("/bin/sh", fixtures.make_elf(), 0o755)
+    host.tree.process(70, "/bin/sh", cgroup="/system.slice/api.service", argv=("/bin/sh", "-c", "/opt/api/api; true"))
+    api(host, 80)
+    host.unit("api.service", main=70, exec_start="/bin/sh -c /opt/api/api")
+    one = host.services([{"name": "api"}])["api"]
+    assert [(process["pid"], process["go"]) for process in one["processes"]] == [(70, False), (80, True)]
+    assert (one["main_pid"], one["binary"]["path"], one["binary"]["buildinfo"]) == (70, "/bin/sh", None)
+
+
+def test_release_link_moved_to_another_release(host: Host) -> None:
+    """The path that the unit starts leads to another file than the one that runs: both are told."""
+    for release, version in (("1", "go1.26.1"), ("2", "go1.27.3")):
+        host.tree.file(f"/opt/api/releases/{release}/api", fixtures.go_program(version=version), 0o755)
+    host.tree.link("/opt/api/current", "releases/2")
+    host.tree.process(80, "/opt/api/releases/1/api", cgroup="/system.slice/api.service")
+    host.unit("api.service", main=80, exec_start="/opt/api/current/api")
+    one = host.services()["api"]
+    assert (one["binary"]["path"], one["binary"]["realpath"]) == ("/opt/api/current/api", "/opt/api/releases/2/api")
+    assert one["binary"]["buildinfo"]["go_version"] == "go1.27.3"
+    process = one["processes"][0]
+    assert (process["exe"], process["same_file"], process["exe_deleted"]) == ("/opt/api/releases/1/api", True, False)
+    assert process["running"]["buildinfo"]["go_version"] == "go1.26.1"
+    assert [folder["path"] for folder in one["binary"]["folders"]] == [
+        "/opt/api/current", "/opt/api", "/opt", "/", "/opt/api/releases", "/opt/api/releases/2"]
+
+
+def test_process_of_a_moved_link_is_known_by_its_first_argument(host: Host) -> None:
+    for release in "12":
+        host.tree.file(f"/opt/api/releases/{release}/api", fixtures.go_program(), 0o755)
+    host.tree.link("/opt/api/current", "releases/2")
+    host.tree.process(80, "/opt/api/releases/1/api", argv=("/opt/api/current/api", "-v"))
+    one = host.services([{"name": "shop", "binary": "/opt/api/current/api"}])["shop"]
+    assert [process["pid"] for process in one["processes"]] == [80]
+
+
+# --- discovered services
+
+@pytest.mark.parametrize(("cgroup", "listens", "expected"), [
+    ("/system.slice/worker.service", False, ("worker", "worker.service", "system", None)),
+    ("/system.slice/system-w.slice/w@1.service/sub", False, ("w@1", "w@1.service", "system", None)),
+    ("/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service", False, ("sync", "sync.service", "user", "deploy")),
+    ("/user.slice/user-0.slice/session-3.scope", True, ("api", None, None, None)),
+    ("/user.slice/user-0.slice/session-3.scope", False, None),
+    ("/system.slice/ssh.service", True, ("api", None, None, None)),
+    ("/system.slice/ssh.service", False, None),
+    ("/system.slice/cron.service", False, None),
+    ("/system.slice/system-getty.slice/getty@tty1.service", False, None),
+    ("/", True, ("api", None, None, None)),
+    ("/", False, None),
+])
+def test_what_is_a_service(host: Host, cgroup: str, listens: bool, expected: tuple[Any, ...] | None) -> None:
+    host.tree.process(80, "/opt/api/api", cgroup=cgroup, sockets=(901,))
+    if listens:
+        host.tree.listen(80, 8080, 901)
+    found = [(one["name"], one["unit"], one["manager"], one["manager_user"]) for one in host.services().values()]
+    assert found == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(("path", "counts"), [("/run/api.sock", True), ("@docker_cli_1234", False)])
+def test_unix_listeners_of_a_program_without_unit(host: Host, path: str, counts: bool) -> None:
+    host.tree.process(80, "/opt/api/api", sockets=(901,))
+    unix = host.tree.root / "proc/80/net/unix"
+    unix.write_text(unix.read_text() + f"0000000000000000: 00000002 00000000 00010000 0001 01 901 {path}\n")
+    found = host.services()
+    assert bool(found) is counts
+    if counts:
+        assert found["api"]["processes"][0]["listeners"] == [
+            {"proto": "unix", "address": None, "port": None, "path": path, "inode": 901}]
+
+
+def test_the_go_toolchain_is_no_service(host: Host) -> None:
+    host.tree.file("/usr/local/go/bin/go", fixtures.go_program(path="cmd/go"), 0o755)
+    host.tree.process(80, "/usr/local/go/bin/go", cgroup="/system.slice/ci-runner.service", sockets=(901,))
+    host.tree.listen(80, 8080, 901)
+    assert host.services() == {}
+
+
+def test_socket_activation(host: Host) -> None:
+    """The listener belongs to the process that holds its descriptor, whoever opened it."""
+    host.tree.process(80, "/opt/api/api", cgroup="/system.slice/api.service", sockets=(901,))
+    host.tree.listen(1, 8080, 901)
+    host.tree.listen(80, 8080, 901)
+    host.tree.listen(80, 9999, 555)
+    host.unit("api.service", main=80, TriggeredBy="api.socket")
+    one = host.services()["api"]
+    assert [listener["port"] for listener in one["processes"][0]["listeners"]] == [8080], "not the port that is somebody else's"
+    assert one["properties"]["TriggeredBy"] == "api.socket"
+
+
+@pytest.mark.parametrize(("cgroup", "container"), [
+    (f"/machine.slice/libpod-{ID}.scope", {"runtime": "podman", "id": ID[:12]}),
+    (f"/system.slice/docker-{ID}.scope", {"runtime": "docker", "id": ID[:12]}),
+    (f"/kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope", {"runtime": "containerd", "id": ID[:12]}),
+    ("/lxc.payload.web1/system.slice/api.service", {"runtime": "lxc", "id": "web1"}),
+])
+def test_processes_in_containers(host: Host, cgroup: str, container: dict[str, str]) -> None:
+    host.tree.file("/containers/1/app/api", fixtures.go_program(version="go1.26.1"), 0o755)
+    host.tree.process(80, "/app/api", cgroup=cgroup, root="/containers/1", nspid=(80, 7), uid=990)
+    one = host.services()["api"]
+    assert (one["container"], one["unit"], one["manager"], one["properties"]) == (container, None, None, None)
+    assert one["binary"]["buildinfo"]["go_version"] == "go1.26.1", "the file of the container, not of the host"
+    process = one["processes"][0]
+    assert (process["same_file"], process["user"]) == (True, "990"), "the host's user names say nothing there"
+
+
+@pytest.mark.parametrize(("marker", "text", "container"), [
+    ("run/.containerenv", 'engine="podman-4.9.3"\nid="%s"\n' % ID, {"runtime": "podman", "id": ID[:12]}),
+    (".dockerenv", "", {"runtime": "docker", "id": ""}),
+    ("other", "", {"runtime": "unknown", "id": ""}),
+])
+def test_container_without_a_cgroup_of_its_own(host: Host, marker: str, text: str, container: dict[str, str]) -> None:
+    host.tree.file(f"/containers/1/{marker}", text)
+    host.tree.file("/containers/1/app/api", fixtures.go_program(), 0o755)
+    host.tree.process(80, "/app/api", cgroup="/system.slice/worker.service", root="/containers/1", nspid=(80, 7))
+    assert host.services()["api"]["container"] == container
+
+
+def test_sandboxed_service_is_no_container(host: Host) -> None:
+    """PrivatePIDs= gives a pid namespace, ProtectSystem= a mount namespace: the root is still the host's."""
+    host.tree.process(80, "/opt/api/api", cgroup="/system.slice/api.service", nspid=(80, 1))
+    assert host.services()["api"]["container"] is None
+
+
+def test_host_that_is_a_container_itself(tmp_path: Path) -> None:
+    host = Host(tmp_path, top=f"/docker/{ID}/init.scope")
+    host.tree.file("/opt/api/api", fixtures.go_program(), 0o755)
+    host.tree.process(80, "/opt/api/api", cgroup=f"/docker/{ID}/system.slice/api.service")
+    one = host.services()["api"]
+    assert (one["container"], one["unit"], one["processes"][0]["cgroup"]["path"]) == (None, "api.service", "/system.slice/api.service")
+
+
+def test_declared_unit_that_runs_a_container(host: Host) -> None:
+    host.tree.file("/containers/1/app/api", fixtures.go_program(), 0o755)
+    host.tree.process(80, "/app/api", cgroup=f"/system.slice/web.service/libpod-payload-{ID}", root="/containers/1", nspid=(80, 1))
+    host.unit("web.service", exec_start="/usr/bin/podman run web")
+    found = host.services([{"name": "web"}])
+    assert list(found) == ["web"]
+    assert (found["web"]["unit"], found["web"]["container"]) == ("web.service", {"runtime": "podman", "id": ID[:12]})
+
+
+def test_names_differ_and_do_not_depend_on_pids(host: Host) -> None:
+    for path in ("/srv/a/api", "/srv/b/api"):
+        host.tree.file(path, fixtures.go_program(), 0o755)
+    api(host, 80)
+    for number, (exe, cgroup) in enumerate([
+            ("/srv/a/api", "/"), ("/srv/b/api", "/"), ("/opt/api/api", f"/docker/{ID}"),
+            ("/opt/api/api", "/user.slice/user-1000.slice/user@1000.service/app.slice/api.service")], 81):
+        host.tree.process(number, exe, cgroup=cgroup, sockets=(900 + number,))
+        host.tree.listen(number, 9000 + number, 900 + number)
+    # Each process has its own net/tcp in the tree, so each needs a namespace of its own.
+    for pid in range(80, 86):
+        host.tree.link(f"/proc/{pid}/ns/net", f"net:[{pid}]")
+    first = list(host.services())
+    assert len(set(first)) == 5
+    assert list(host.services()) == first
+    assert not any(str(pid) in name for name in first for pid in range(80, 86))
+
+
+def test_many_processes_of_one_service(host: Host) -> None:
+    for pid in range(100, 150):
+        host.tree.process(pid, "/opt/api/api", cgroup="/system.slice/containerd.service")
+    host.unit("containerd.service", main=140)
+    one = host.services()["containerd"]
+    assert (len(one["processes"]), one["more_processes"]) == (32, 18)
+    assert one["processes"][0]["pid"] == 140, "the main process is among them"
+
+
+# --- files
+
+def test_deleted_executable(host: Host) -> None:
+    api(host)
+    host.tree.file("/opt/api/api (deleted)", fixtures.go_program(version="go1.26.1"), 0o755)
+    host.tree.link("/proc/80/exe", "/opt/api/api (deleted)")
+    process = host.services()["api"]["processes"][0]
+    assert (process["exe"], process["exe_deleted"], process["same_file"]) == ("/opt/api/api", True, False)
+
+
+@pytest.mark.parametrize(("changes", "expected"), [
+    ({}, []),
+    ({"/opt/api": 0o777}, ["/opt/api is writable by everybody (0777)"]),
+    ({"/opt/api": 0o1777}, []),
+    ({"/opt/api/api": 0o757}, ["/opt/api/api is writable by everybody (0757)"]),
+    ({"/opt/api/api": 0o775}, []),
+])
+def test_who_could_replace_the_file(host: Host, changes: dict[str, int], expected: list[str]) -> None:
+    host.tree.root.chmod(0o755)
+    (host.tree.root / "opt").chmod(0o755)
+    (host.tree.root / "opt/api").chmod(0o755)
+    for path, mode in changes.items():
+        (host.tree.root / path.lstrip("/")).chmod(mode)
+    host.unit("api.service", exec_start="/opt/api/api")
+    # Group writable counts for a group that others are in: root's own group does not.
+    if os.getgid() == 0:
+        assert host.services([{"name": "api"}])["api"]["binary"]["writable_by"] == expected
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="gives files to other users")
+def test_group_and_owner_of_the_folders(host: Host) -> None:
+    root = host.tree.root
+    for folder in (root, root / "opt"):
+        folder.chmod(0o755)
+    os.chown(root / "opt/api", 1000, 1000)
+    os.chown(root / "opt/api/api", 0, 1500)
+    (root / "opt/api/api").chmod(0o775)
+    host.unit("api.service", exec_start="/opt/api/api")
+    binary = host.services([{"name": "api"}])["api"]["binary"]
+    assert binary["writable_by"] == ["/opt/api/api is writable by group ops (0775)", "/opt/api belongs to deploy (0755)"]
+    assert (binary["owner"], binary["group"], binary["mode"]) == ("root", "ops", "0775")
+    os.chown(root / "opt/api/api", 1000, 1000)
+    assert host.services([{"name": "api"}])["api"]["binary"]["writable_by"] == [], "a user's own group holds nobody else"
+
+
+@pytest.mark.parametrize(("make", "error"), [
+    (lambda path: None, "no such file or directory"),
+    (lambda path: path.mkdir(), "not a regular file"),
+    (os.mkfifo, "not a regular file"),
+    (lambda path: path.symlink_to("api2"), "too many levels of symbolic links"),
+    (lambda path: path.write_text("#!/bin/sh\n"), "not an ELF file"),
+    (lambda path: path.write_bytes(fixtures.make_elf(buildinfo=b"\xff Go buildinf:\x05\x00" + b"\0" * 16)),
+     "Go build information with pointers of 5 bytes"),
+], ids=["absent", "folder", "fifo", "loop", "script", "damaged"])
+def test_binaries_that_are_none(host: Host, make: Any, error: str) -> None:
+    make(host.tree.root / "opt/api/api2")
+    assert host.services([{"name": "api", "binary": "/opt/api/api2"}])["api"]["binary"]["error"] == error
+
+
+def test_links_stay_below_the_root_of_the_tree(host: Host) -> None:
+    host.tree.link("/opt/link", "/../../../../opt/api/../api/api")
+    context = Context(root=str(host.tree.root))
+    real, inside, _folders = services.Scan(context).resolve("/opt/link", context.path("/"))
+    assert (real, inside) == (f"{host.tree.root}/opt/api/api", "/opt/api/api")
+
+
+# --- units
+
+def test_unit_files_and_files_that_systemd_does_not_read(host: Host) -> None:
+    api(host)
+    host.unit("api.service", main=80, fragment="[Service]\nLimitNOFILE=1024\n",
+              drop_ins=[("10-a.conf", "[Service]\nLimitNOFILE=64K\n"), ("20-b.conf", "[Service]\nFoo=1\n")])
+    for name in ("30-c.txt", "limits", "40-d.conf~", "50-e.conf.dpkg-old", "README", ".swp", "60-f.conf.disabled"):
+        host.tree.file(f"/etc/systemd/system/api.service.d/{name}", "[Service]\n")
+    one = host.services()["api"]
+    assert [file["path"].rsplit("/", 1)[1] for file in one["unit_files"]] == ["api.service", "10-a.conf", "20-b.conf"]
+    assert [[problem["line"] for problem in file["problems"]] for file in one["unit_files"]] == [[], [2], [2]]
+    assert one["ignored_files"] == ["/etc/systemd/system/api.service.d/30-c.txt", "/etc/systemd/system/api.service.d/limits"]
+
+
+def test_masked_unit(host: Host) -> None:
+    host.unit("api.service", LoadState="masked")
+    host.units["api.service"]["FragmentPath"] = "/etc/systemd/system/api.service"
+    os.mkfifo(host.tree.root / "etc/systemd/system/api.service") if host.tree.file("/etc/systemd/system/x", "") else None
+    one = host.services([{"name": "api"}])["api"]
+    assert (one["properties"]["LoadState"], one["unit_files"]) == ("masked", [])
+
+
+def test_unit_file_that_is_gone(host: Host) -> None:
+    host.unit("api.service", fragment="[Service]\n")
+    (host.tree.root / "etc/systemd/system/api.service").unlink()
+    assert host.services([{"name": "api"}])["api"]["unit_files"] == [
+        {"path": "/etc/systemd/system/api.service", "directives": [], "problems": [], "error": "no such file or directory"}]
+
+
+@pytest.mark.parametrize(("prepare", "kind", "message"), [
+    (lambda host: setattr(host, "failure", Unavailable("systemctl is not installed")), "unavailable", "systemctl is not installed"),
+    (lambda host: setattr(host, "failure", TimeoutError("systemctl did not end within 8.0 s")), "timeout",
+     "systemctl did not end within 8.0 s"),
+    (lambda host: setattr(host, "answer", (1, "", "Failed to connect to bus: No such file or directory\n")), "unavailable",
+     "systemctl: Failed to connect to bus: No such file or directory (rc 1)"),
+    (lambda host: (host.tree.root / "run/systemd/system").rmdir(), "unavailable", "systemd is not the init system here"),
+], ids=["absent", "hangs", "no bus", "other init"])
+def test_without_an_answer_of_systemd(host: Host, prepare: Any, kind: str, message: str) -> None:
+    """The processes are listed all the same, and what is missing is named."""
+    api(host)
+    prepare(host)
+    facts = host.facts([{"name": "api"}])
+    assert facts["errors"] == [{"part": "services.systemd", "kind": kind, "message": message}]
+    one = facts["services"]["services"][0]
+    assert (one["properties"], one["unit_files"], one["main_pid"]) == (None, [], None)
+    assert [process["pid"] for process in one["processes"]] == [80]
+
+
+def test_declared_by_name_where_there_is_no_systemd(host: Host) -> None:
+    (host.tree.root / "run/systemd/system").rmdir()
+    host.tree.process(80, "/opt/api/api", cgroup="/")
+    found = {one["name"]: one for one in host.facts([{"name": "api"}, {"name": "gone"}])["services"]["services"]}
+    assert [process["pid"] for process in found["api"]["processes"]] == [80]
+    assert (found["api"]["unit"], found["gone"]["unit"], found["gone"]["processes"]) == (None, None, [])
+
+
+# --- what may not be read, and what goes away
+
+def test_unreadable_processes_are_counted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    api(host)
+    host.tree.process(90, "/opt/api/api", cgroup="/system.slice/hidden.service", comm="hidden")
+    host.tree.process(91, "/opt/api/api", cgroup="/", comm="kworker/0:1", flags=0x208040)
+    host.unit("hidden.service", main=90, exec_start="/opt/api/api")
+    real = os.stat
+
+    def stat(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
+        return real(path, *args, **kwargs)
+
+    def exe_path(self: services.Scan, pid: int) -> str:
+        if pid in (90, 91):
+            raise PermissionError(13, "Permission denied")
+        return original(self, pid)
+    original = services.Scan.exe_path
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(services.Scan, "exe_path", exe_path)
+    facts = host.facts()
+    assert facts["services"]["unreadable"]["processes"] == 1, "kernel threads are no programs"
+    assert facts["services"]["unreadable"]["commands"] == ["hidden"]
+    assert "may" in facts["services"]["unreadable"]["reason"] or "root only" in facts["services"]["unreadable"]["reason"]
+    hidden = {one["name"]: one for one in facts["services"]["services"]}["hidden"]
+    process = hidden["processes"][0]
+    assert (process["pid"], process["go"], process["exe"], process["running"]) == (90, None, None, None)
+    assert process["unreadable"] == ["exe: permission denied"]
+    assert process["limits"] == {"nofile": {"soft": 1024, "hard": 524288}}
+
+
+@pytest.mark.parametrize("name", ["limits", "environ", "cgroup", "cmdline"])
+def test_one_unreadable_file_costs_only_its_value(host: Host, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    api(host)
+    original = Context.read_bytes
+
+    def read_bytes(self: Context, path: str, limit: int = 1 << 20) -> bytes:
+        if path == f"/proc/80/{name}":
+            raise PermissionError(13, "Permission denied")
+        return original(self, path, limit)
+    monkeypatch.setattr(Context, "read_bytes", read_bytes)
+    found = host.services([{"name": "api", "binary": "/opt/api/api"}])
+    process = found["api"]["processes"][0]
+    if name == "cgroup":
+        assert process["cgroup"] is None
+    else:
+        key = {"cmdline": "argv"}.get(name, name)
+        assert (process[key], process["unreadable"]) == (None, [f"{key}: permission denied"])
+
+
+@pytest.mark.parametrize("name", ["status", "stat", "limits", "cgroup", "cmdline", "environ", "net/tcp", "net/unix", "ns/net", "exe"])
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "gone"), ProcessLookupError(3, "gone")], ids=["gone", "no process"])
+def test_a_process_that_ends_while_it_is_read(host: Host, monkeypatch: pytest.MonkeyPatch, name: str, error: OSError) -> None:
+    api(host)
+    host.tree.process(81, "/opt/api/api", cgroup="/system.slice/api.service", sockets=(903,), net="net:[2]")
+    original_read, original_link, original_open = Context.read_bytes, os.readlink, open
+    hits: list[str] = []
+
+    def ended(path: object) -> None:
+        if str(path).endswith(f"/proc/81/{name}"):
+            hits.append(name)
+            raise error
+
+    def read_bytes(self: Context, path: str, limit: int = 1 << 20) -> bytes:
+        ended(path)
+        return original_read(self, path, limit)
+
+    def readlink(path: Any, **options: Any) -> str:
+        ended(path)
+        return original_link(path, **options)
+
+    def opening(path: Any, *args: Any, **kwargs: Any) -> Any:
+        ended(path)
+        return original_open(path, *args, **kwargs)
+    monkeypatch.setattr(Context, "read_bytes", read_bytes)
+    monkeypatch.setattr(os, "readlink", readlink)
+    monkeypatch.setattr("builtins.open", opening)
+    found = host.services()
+    assert hits, "the case was met"
+    assert 80 in [process["pid"] for process in found["api"]["processes"]]
+
+
+def test_more_descriptors_than_are_looked_at(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "MAX_DESCRIPTORS", 2)
+    api(host)
+    process = host.services()["api"]["processes"][0]
+    assert process["fds"] == {"open": 3}
+    assert process["unreadable"] == ["listeners: of 3 descriptors only the first 2 were looked at"]
+
+
+def test_connections_behind_the_listeners_are_not_read(host: Host) -> None:
+    api(host)
+    path = host.tree.root / "proc/80/net/tcp"
+    connection = "   1: 0100007F:1F90 0100007F:C000 01 00000000:00000000 00:00000000 00000000     0        0 {} 1 0 20 4 30 10 -1\n"
+    path.write_text(path.read_text() + "".join(connection.format(5000 + number) for number in range(200_000)))
+    started = time.process_time()
+    assert host.services()["api"]["processes"][0]["listeners"][0]["port"] == 8080
+    assert time.process_time() - started < 0.5
+
+
+# --- cgroups
+
+def test_cgroup_values_and_the_tightest_of_the_parents(host: Host) -> None:
+    api(host)
+    base = "/sys/fs/cgroup/system.slice"
+    for path, text in {"api.service/memory.max": "1073741824", "api.service/memory.high": "max", "api.service/memory.current": "52428800",
+                       "api.service/cpu.max": "200000 100000", "api.service/pids.max": "200", "api.service/pids.current": "9",
+                       "memory.max": "536870912", "cpu.max": "max 100000", "pids.max": "max"}.items():
+        host.tree.file(f"{base}/{path}", text + "\n")
+    assert host.services()["api"]["processes"][0]["cgroup"] == {
+        "path": "/system.slice/api.service", "memory_max": 1073741824, "memory_high": "max", "memory_current": 52428800, "cpu_quota": 2.0,
+        "pids_max": 200, "pids_current": 9,
+        "effective": {"memory_max": {"value": 536870912, "path": "/system.slice"},
+                      "cpu_quota": {"value": 2.0, "path": "/system.slice/api.service"},
+                      "pids_max": {"value": 200, "path": "/system.slice/api.service"}}}
+
+
+def test_cgroup_v1(host: Host) -> None:
+    api(host)
+    host.tree.file("/proc/80/cgroup", "5:cpu,cpuacct:/system.slice/api.service\n4:memory:/system.slice/api.service\n"
+                                      "1:name=systemd:/system.slice/api.service\n0::/\n")
+    host.tree.file("/proc/self/mountinfo", "".join(
+        f"3{number} 23 0:2{number} / /sys/fs/cgroup/{name} rw - cgroup cgroup rw,{name}\n"
+        for number, name in enumerate(("cpu,cpuacct", "memory"))))
+    for path, text in {"cpu,cpuacct/system.slice/api.service/cpu.cfs_quota_us": "150000",
+                       "cpu,cpuacct/system.slice/api.service/cpu.cfs_period_us": "100000",
+                       "memory/system.slice/api.service/memory.limit_in_bytes": "9223372036854771712",
+                       "memory/system.slice/api.service/memory.usage_in_bytes": "4096"}.items():
+        host.tree.file(f"/sys/fs/cgroup/{path}", text + "\n")
+    values = host.services()["api"]["processes"][0]["cgroup"]
+    assert (values["cpu_quota"], values["memory_max"], values["memory_current"], values["pids_max"]) == (1.5, "max", 4096, None)
+
+
+def test_absent_controllers_are_null(host: Host) -> None:
+    api(host)
+    assert host.services()["api"]["processes"][0]["cgroup"] == {
+        "path": "/system.slice/api.service", "memory_max": None, "memory_high": None, "memory_current": None, "cpu_quota": None,
+        "pids_max": None, "pids_current": None, "effective": {}}
+
+
+# --- cost, and this machine
+
+def test_500_processes(host: Host) -> None:
+    for number in range(100):
+        host.tree.file(f"/usr/bin/tool{number}", fixtures.make_elf(), 0o755)
+    for pid in range(1000, 1500):
+        host.tree.process(pid, f"/usr/bin/tool{pid % 100}")
+    api(host)
+    started = time.process_time()
+    assert list(host.services()) == ["api"]
+    assert time.process_time() - started < 1.0, "0.05 s where nothing else runs"
+
+
+def test_this_machine() -> None:
+    """The real thing, whatever runs here: it answers, in the shape of docs/facts.md."""
+    facts = gather({"services": services.PARTS}, Context(services=[{"name": "no-such-service"}]))
+    json.dumps(facts)
+    assert {entry["part"] for entry in facts["errors"]} <= {"services.systemd"}
+    assert facts["services"]["services"][0]["name"] == "no-such-service"
+    assert facts["services"]["services"][0]["processes"] == []
