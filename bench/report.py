@@ -52,7 +52,7 @@ def documents(hosts: int, results: int, seed: int = 1) -> Any:
             value = chance.randrange(1024, 65536)
             lines.append(fleet.Result(
                 id=check_id, status=status, severity=one.severity, subject=f"service{number % 20}",
-                reason=f"service{number % 20} has {value if chance.random() < 0.3 else 1024} of 65536 that {one.title.lower()} needs.",
+                reason=f"service{number % 20} has {value if chance.random() < 0.3 else 1024} of 65536: {one.title.lower()}.",
                 actual=value, expected=65536, remediation=one.remediation,
                 evidence=(f"/proc/{value}/limits: Max open files  {value}  {value}  files",
                           f"/etc/systemd/system/service{number % 20}.service:{value % 40}: LimitNOFILE=65536",

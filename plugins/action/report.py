@@ -48,21 +48,22 @@ class ActionModule(ActionBase):
             run, hosts = model.load(run_dir)
             checks = catalogue.load()
         except ValueError as exc:
-            raise AnsibleActionFail(str(exc)) from exc
+            # "from None" here and below: Ansible appends a cause to the message, which would say everything twice.
+            raise AnsibleActionFail(str(exc)) from None
         # Before anything is written: the baseline may be the very file that this report replaces.
         baseline, path = None, _baseline_path(run)
         if path:
             try:
                 baseline = model.read_baseline(path)
             except ValueError as exc:
-                raise AnsibleActionFail(f"the baseline {str(path)!r} is no report: {exc}") from exc
+                raise AnsibleActionFail(f"the baseline {str(path)!r} is no report: {exc}") from None
         report = model.build(run, hosts, checks, baseline)
         try:
             paths = store.write(report, args["formats"], report_dir, run_dir)
         except OSError as exc:
             raise AnsibleActionFail(
                 f"the report cannot be written: {exc.filename or report_dir}: {exc.strerror}; an older report was left as it is"
-            ) from exc
+            ) from None
         try:
             store.prune(run_dir, args["keep_runs"], path)
         except OSError as exc:

@@ -132,7 +132,7 @@ def ssh_route(address: str, ssh_port: int, ssh_args: str) -> tuple[str, int, str
 
 def _proxy_of_words(ssh_args: str) -> str:
     """Which proxy the arguments name, for a controller without the ssh command."""
-    match = re.search(r"(?i)\b(ProxyJump|ProxyCommand)\b\s*[= ]\s*['\"]?(?!none\b)(\S+)|(?:^|\s)-J\s*(\S+)", ssh_args)
+    match = re.search(r"(?i)(ProxyJump|ProxyCommand)\s*[= ]\s*['\"]?(?!none\b)(\S+)|(?:^|\s)-J\s*(\S+)", ssh_args)
     if match is None:
         return ""
     return f"ProxyJump {match.group(3)}" if match.group(3) else f"{match.group(1)} {match.group(2)}"

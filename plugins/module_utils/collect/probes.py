@@ -124,9 +124,9 @@ def validate_probe(probe: Mapping[str, Any]) -> None:
     if not isinstance(probe, Mapping):
         raise ValueError("%r is not a mapping" % (probe,))
     kind = probe.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError("kind: %r is not one of %s" % (kind, ", ".join(KINDS)))
-    rules = KINDS[str(kind)]
+    rules = KINDS[kind]
     for key, value in probe.items():
         if key == "kind":
             continue

@@ -321,11 +321,11 @@ class Scan:
 
     # --- files
 
-    def binary(self, path: str, root: str, *, shown: Optional[str] = None, opened: Optional[str] = None) -> Dict[str, Any]:
-        """``Binary`` of the facts for ``path`` below ``root``. ``opened`` is where the file itself can be reached when it
-        has no name any more (/proc/PID/exe); ``shown`` replaces the path in the facts."""
+    def binary(self, path: str, root: str, *, opened: Optional[str] = None) -> Dict[str, Any]:
+        """``Binary`` of the facts for ``path`` below ``root``. ``opened`` is where the file itself can be reached, whatever
+        has become of its name (/proc/PID/exe)."""
         result: Dict[str, Any] = {
-            "path": shown or path, "realpath": None, "size": None, "mtime": None, "elf": None, "buildinfo": None, "owner": None,
+            "path": path, "realpath": None, "size": None, "mtime": None, "elf": None, "buildinfo": None, "owner": None,
             "group": None, "mode": None, "folders": [], "writable_by": [], "error": None,
         }
         passed: List[str] = []
@@ -426,7 +426,7 @@ class Scan:
         try:
             status = found.status if found else procfs.parse_status(self.text(pid, "status"))
             process = found.stat if found else procfs.parse_stat(self.text(pid, "stat"))
-            memberships = found.memberships if found else tuple(procfs.parse_cgroup(self.text(pid, "cgroup")))
+            memberships = found.memberships if found else tuple(procfs.parse_cgroup(self._text_or_empty(pid, "cgroup")))
             exe = found.exe if found else attempt("exe", lambda: self._exe(pid))
             container = found.container if found else self._container(pid, self.relative(memberships), status)
             user = self.owners.user(status.uid) if container is None else ("root" if status.uid == 0 else str(status.uid))
@@ -453,8 +453,18 @@ class Scan:
                 if result["same_file"] is None:
                     unreadable.append("same_file: the file on disk cannot be looked at")
             return result
+        except PermissionError:
+            return self._closed(pid)  # hidepid=1: nothing of another user's process can be read
         except (FileNotFoundError, ProcessLookupError, ValueError):
             return None
+
+    @staticmethod
+    def _closed(pid: int) -> Dict[str, Any]:
+        result: Dict[str, Any] = dict.fromkeys((
+            "pid", "ppid", "uid", "user", "comm", "exe", "exe_deleted", "argv", "started", "go", "limits", "fds", "threads", "rss",
+            "cgroup", "environ", "listeners", "running", "same_file"))
+        result.update(pid=pid, unreadable=["status: permission denied"])
+        return result
 
     def _exe(self, pid: int) -> Exe:
         status = os.stat(self.exe_path(pid))
@@ -802,7 +812,7 @@ def _declared(scan: Scan, manager: Manager, one: Mapping[str, Any], taken: Set[i
     members: List[Found] = []
     unit: Optional[str] = wanted
     manager_name: Optional[str] = "system" if wanted else None
-    if loaded or one.get("unit"):
+    if loaded or raw is None or one.get("unit"):
         # An alias stands for the unit's own name, which is the one the cgroup has.
         own = (raw or {}).get("Id") or wanted
         members = [found for found in scan.found if found.unit.name == own and found.unit.manager == "system"]

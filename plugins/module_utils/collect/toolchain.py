@@ -246,7 +246,8 @@ def _as_user(uid: int, gid: int, name: str) -> List[str]:
         return []
     if os.geteuid() != 0:
         raise PermissionError(errno.EPERM, "only root can look at the shells of %s" % name)
-    groups = "--clear-groups" if uid == NOBODY else "--init-groups"
+    # Groups can be looked up for a name only; a number without one has none.
+    groups = "--clear-groups" if uid == NOBODY or name == str(uid) else "--init-groups"
     return ["setpriv", "--reuid=%d" % uid, "--regid=%d" % gid, groups, "--"]
 
 

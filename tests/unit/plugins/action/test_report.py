@@ -79,7 +79,8 @@ def test_colours_are_those_of_ansible(run_dir: Path, screen: Screen, monkeypatch
 
 
 @pytest.mark.parametrize(("callback", "summary", "printed"), [
-    ("default", True, 1), ("default", False, 0), ("json", True, 0), ("ansible.posix.jsonl", True, 0), ("ansible.builtin.default", True, 1),
+    ("default", True, 1), ("default", False, 0), ("json", True, 0), ("ansible.posix.jsonl", True, 0),
+    ("ansible.builtin.default", True, 1),
 ])
 def test_a_summary_only_where_people_read(
     run_dir: Path, screen: Screen, monkeypatch: pytest.MonkeyPatch, callback: str, summary: bool, printed: int,
@@ -119,7 +120,8 @@ def test_old_runs_are_cleared_away(run_dir: Path, screen: Screen) -> None:
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (None, "it cannot be read: No such file or directory"), ("{}", "it has no schema_version: expected a report.json that this collection wrote"),
+    (None, "it cannot be read: No such file or directory"),
+    ("{}", "it has no schema_version: expected a report.json that this collection wrote"),
 ])
 def test_a_baseline_that_is_no_report_is_one_sentence(
     tmp_path: Path, screen: Screen, content: str | None, message: str,
@@ -149,7 +151,8 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(run_dir: Path, tmp_path
     assert screen.screen == []
 
 
-@pytest.mark.parametrize("args", [{}, {"run_dir": "/x", "formats": ["pdf"]}, {"run_dir": "/x", "keep_runs": "many"}, {"run_dir": "/x", "y": 1}])
+@pytest.mark.parametrize("args", [{}, {"run_dir": "/x", "formats": ["pdf"]}, {"run_dir": "/x", "keep_runs": "many"},
+                                  {"run_dir": "/x", "y": 1}])
 def test_wrong_arguments_are_refused(args: dict[str, Any], screen: Screen) -> None:
     with pytest.raises(AnsibleError):
         run(**args)

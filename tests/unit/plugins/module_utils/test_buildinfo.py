@@ -32,6 +32,7 @@ def as_go_prints(info: dict[str, Any]) -> list[list[str]]:
         lines.append([word, one["path"], one["version"]])
         if one["replace"]:
             lines.append(["=>", one["replace"]["path"], one["replace"]["version"]])
+
     if info["main"]:
         module("mod", info["main"])
     for one in info["deps"]:
@@ -117,31 +118,49 @@ def test_pointers_of_go_before_1_18(bits: int, little: bool) -> None:
         strings = at + 32 + 4 * size
         head = buildinfo.MAGIC + bytes([size, 0 if little else 1]) + struct.pack(order + 2 * letter, at + 32, at + 32 + 2 * size)
         head += b"\0" * (32 - len(head))
-        return (head + struct.pack(order + 4 * letter, strings, len(version), strings + len(version), len(modules))
-                + version + modules)
+        return (
+            head
+            + struct.pack(order + 4 * letter, strings, len(version), strings + len(version), len(modules))
+            + version
+            + modules
+        )
+
     draft = fixtures.make_elf(bits=bits, little=little, buildinfo=blob(0))
     data = fixtures.make_elf(bits=bits, little=little, buildinfo=blob(base + draft.index(buildinfo.MAGIC)))
-    assert read(data) == {"go_version": "go1.16.15", "path": "example.org/old", "settings": {}, "deps": [],
-                          "main": {"path": "example.org/old", "version": "(devel)", "replace": None}}
+    assert read(data) == {
+        "go_version": "go1.16.15",
+        "path": "example.org/old",
+        "settings": {},
+        "deps": [],
+        "main": {"path": "example.org/old", "version": "(devel)", "replace": None},
+    }
 
 
 def test_built_without_modules() -> None:
     assert read(fixtures.make_elf(buildinfo=fixtures.inline_buildinfo("go1.27.3", ""))) == {
-        "go_version": "go1.27.3", "path": None, "main": None, "deps": [], "settings": {}}
+        "go_version": "go1.27.3",
+        "path": None,
+        "main": None,
+        "deps": [],
+        "settings": {},
+    }
 
 
 HEAD = buildinfo.MAGIC + b"\x08\x02" + b"\0" * 16
 
 
-@pytest.mark.parametrize(("blob", "message"), [
-    (HEAD + b"\0\0", "Go build information without a Go version"),
-    (HEAD + b"\x05go1", "the Go version is cut off"),
-    (HEAD + b"\xff" * 10, "the length of the Go version is cut off or too large"),
-    (HEAD + b"\xff\xff\xff\x7f", "the Go version claims 268435455 bytes"),
-    (HEAD + b"\x02go\x7f", "the module information is cut off"),
-    (buildinfo.MAGIC + b"\x05\x00" + b"\0" * 16, "Go build information with pointers of 5 bytes"),
-    (buildinfo.MAGIC + b"\x08\x00" + b"\x10" * 16, "Go build information without a Go version"),
-])
+@pytest.mark.parametrize(
+    ("blob", "message"),
+    [
+        (HEAD + b"\0\0", "Go build information without a Go version"),
+        (HEAD + b"\x05go1", "the Go version is cut off"),
+        (HEAD + b"\xff" * 10, "the length of the Go version is cut off or too large"),
+        (HEAD + b"\xff\xff\xff\x7f", "the Go version claims 268435455 bytes"),
+        (HEAD + b"\x02go\x7f", "the module information is cut off"),
+        (buildinfo.MAGIC + b"\x05\x00" + b"\0" * 16, "Go build information with pointers of 5 bytes"),
+        (buildinfo.MAGIC + b"\x08\x00" + b"\x10" * 16, "Go build information without a Go version"),
+    ],
+)
 def test_damaged(blob: bytes, message: str) -> None:
     # The blob ends the file, so that what is cut off is cut off.
     image = elf.parse(elf.BytesReader(fixtures.make_elf(buildinfo=blob, sections=False)))
@@ -152,7 +171,9 @@ def test_damaged(blob: bytes, message: str) -> None:
 
 def test_magic_only_counts_where_aligned() -> None:
     assert read(fixtures.make_elf(buildinfo=b"\0" * 8 + fixtures.inline_buildinfo("go1.2", ""))) is None
-    found = read(fixtures.make_elf(buildinfo=b"\0" * 3 + buildinfo.MAGIC + b"\0" * 15 + fixtures.inline_buildinfo("go1.27.3", "")))
+    found = read(
+        fixtures.make_elf(buildinfo=b"\0" * 3 + buildinfo.MAGIC + b"\0" * 15 + fixtures.inline_buildinfo("go1.27.3", ""))
+    )
     assert found is not None and found["go_version"] == "go1.27.3"
 
 
@@ -172,29 +193,34 @@ def test_modules() -> None:
     assert buildinfo.parse_modules(MODULES) == {
         "path": "example.org/a",
         "main": {"path": "example.org/a", "version": "v1.2.3", "replace": None},
-        "deps": [{"path": "example.org/b", "version": "v0.1.0", "replace": None},
-                 {"path": "example.org/c", "version": "v0.2.0", "replace": {"path": "../c", "version": "(devel)"}}],
+        "deps": [
+            {"path": "example.org/b", "version": "v0.1.0", "replace": None},
+            {"path": "example.org/c", "version": "v0.2.0", "replace": {"path": "../c", "version": "(devel)"}},
+        ],
         "settings": {"-ldflags": '-X "main.v=a b" A\u00e9\n', "odd key": "raw", "vcs.modified": "true"},
     }
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("mod\ta", "line 1: expected 2 or 3 columns, got 1"),
-    ("path\tx\ndep\ta\tb\tc\td", "line 2: expected 2 or 3 columns, got 4"),
-    ("=>\ta\tb\tc", "line 1: a replacement without module"),
-    ("dep\ta\tb\n=>\ta\tb", "line 2: a replacement without module"),
-    ("build\tnothing", "line 1: no key=value"),
-    ("build\t=x", "line 1: no key=value"),
-    ('build\t"open=x', "line 1: no key=value"),
-    ('build\ta="\\q"', "line 1: invalid quoted text"),
-    ('build\ta="x" y', "line 1: invalid quoted text"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mod\ta", "line 1: expected 2 or 3 columns, got 1"),
+        ("path\tx\ndep\ta\tb\tc\td", "line 2: expected 2 or 3 columns, got 4"),
+        ("=>\ta\tb\tc", "line 1: a replacement without module"),
+        ("dep\ta\tb\n=>\ta\tb", "line 2: a replacement without module"),
+        ("build\tnothing", "line 1: no key=value"),
+        ("build\t=x", "line 1: no key=value"),
+        ('build\t"open=x', "line 1: no key=value"),
+        ('build\ta="\\q"', "line 1: invalid quoted text"),
+        ('build\ta="x" y', "line 1: invalid quoted text"),
+    ],
+)
 def test_modules_that_go_refuses(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         buildinfo.parse_modules(text)
 
 
-@given(st.text(alphabet="pathmodebuil\t=>\n\"\\x`1", max_size=300))
+@given(st.text(alphabet='pathmodebuil\t=>\n"\\x`1', max_size=300))
 def test_arbitrary_modules(text: str) -> None:
     try:
         buildinfo.parse_modules(text)
@@ -224,8 +250,9 @@ def test_a_large_file_is_not_searched_whole() -> None:
             if offset < 120:
                 head = bytearray(fixtures.make_elf(sections=False)[:120])
                 head[96:104] = (1 << 40).to_bytes(8, "little")
-                return bytes(head)[offset:offset + size]
+                return bytes(head)[offset : offset + size]
             return b"\0" * size
+
     reader = Endless()
     assert buildinfo.locate(elf.parse(reader)) is None
     assert reader.total < 5 << 20

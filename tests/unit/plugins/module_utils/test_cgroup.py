@@ -21,14 +21,21 @@ UNITS = {
     "escaped name": ("/system.slice/a\\x2db.service", ("a\\x2db.service", "system", None, None)),
     "escaped for the kernel": ("/system.slice/_cgroup.service", ("cgroup.service", "system", None, None)),
     "transient": ("/system.slice/run-u12.service", ("run-u12.service", "system", None, None)),
-    "user manager": ("/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service", ("sync.service", "user", 1000, None)),
+    "user manager": (
+        "/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service",
+        ("sync.service", "user", 1000, None),
+    ),
     "user manager itself": ("/user.slice/user-1000.slice/user@1000.service/init.scope", (None, "user", 1000, "init.scope")),
-    "program of a desktop": ("/user.slice/user-1000.slice/user@1000.service/app.slice/app-firefox-1.scope",
-                             (None, "user", 1000, "app-firefox-1.scope")),
+    "program of a desktop": (
+        "/user.slice/user-1000.slice/user@1000.service/app.slice/app-firefox-1.scope",
+        (None, "user", 1000, "app-firefox-1.scope"),
+    ),
     "login session": ("/user.slice/user-0.slice/session-4.scope", (None, None, None, "session-4.scope")),
     "container's scope": (f"/machine.slice/libpod-{ID}.scope", (None, None, None, f"libpod-{ID}.scope")),
-    "service inside a container": (f"/machine.slice/libpod-{ID}.scope/system.slice/api.service",
-                                   (None, None, None, f"libpod-{ID}.scope")),
+    "service inside a container": (
+        f"/machine.slice/libpod-{ID}.scope/system.slice/api.service",
+        (None, None, None, f"libpod-{ID}.scope"),
+    ),
     "init": ("/init.scope", (None, None, None, "init.scope")),
     "root": ("/", (None, None, None, None)),
 }
@@ -45,15 +52,22 @@ CONTAINERS = {
     "podman, container's own cgroup": (f"/machine.slice/libpod-{ID}.scope/container", ("podman", SHORT)),
     "podman, quadlet": (f"/system.slice/web.service/libpod-payload-{ID}", ("podman", SHORT)),
     "podman, cgroupfs": (f"/libpod_parent/libpod-{ID}", ("podman", SHORT)),
-    "podman, rootless": (f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope/container", ("podman", SHORT)),
+    "podman, rootless": (
+        f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope/container",
+        ("podman", SHORT),
+    ),
     "podman's monitor": (f"/machine.slice/libpod-conmon-{ID}.scope", None),
     "docker, systemd": (f"/system.slice/docker-{ID}.scope", ("docker", SHORT)),
     "docker, cgroupfs": (f"/docker/{ID}", ("docker", SHORT)),
     "docker, nested": (f"/docker/{ID}/system.slice/api.service", ("docker", SHORT)),
     "kubernetes, containerd": (
-        f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-{ID}.scope", ("containerd", SHORT)),
-    "kubernetes, containerd of systemd": (f"/system.slice/containerd.service/kubepods-besteffort-pod1.slice:cri-containerd:{ID}",
-                                          ("containerd", SHORT)),
+        f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-{ID}.scope",
+        ("containerd", SHORT),
+    ),
+    "kubernetes, containerd of systemd": (
+        f"/system.slice/containerd.service/kubepods-besteffort-pod1.slice:cri-containerd:{ID}",
+        ("containerd", SHORT),
+    ),
     "kubernetes, cgroupfs": (f"/kubepods/burstable/pod1-2-3/{ID}", ("containerd", SHORT)),
     "kubernetes, cri-o": (f"/kubepods.slice/kubepods-pod1.slice/crio-{ID}.scope", ("unknown", SHORT)),
     "containerd, ctr": (f"/default/{ID}", ("containerd", SHORT)),
@@ -75,29 +89,35 @@ def test_container_of(case: str) -> None:
     assert cgroup.container_of(path) == expected
 
 
-@pytest.mark.parametrize(("path", "host", "expected"), [
-    ("/system.slice/api.service", "/init.scope", "/system.slice/api.service"),
-    ("/system.slice/api.service", "/", "/system.slice/api.service"),
-    (f"/docker/{ID}/system.slice/api.service", f"/docker/{ID}/init.scope", "/system.slice/api.service"),
-    (f"/docker/{ID}", f"/docker/{ID}/init.scope", "/"),
-    (f"/libpod_parent/libpod-{ID}/a.service", f"/libpod_parent/libpod-{ID}", "/a.service"),
-    ("/lxc/web10/init.scope", "/lxc/web1/init.scope", "/lxc/web10/init.scope"),
-    ("/other", f"/docker/{ID}/init.scope", "/other"),
-])
+@pytest.mark.parametrize(
+    ("path", "host", "expected"),
+    [
+        ("/system.slice/api.service", "/init.scope", "/system.slice/api.service"),
+        ("/system.slice/api.service", "/", "/system.slice/api.service"),
+        (f"/docker/{ID}/system.slice/api.service", f"/docker/{ID}/init.scope", "/system.slice/api.service"),
+        (f"/docker/{ID}", f"/docker/{ID}/init.scope", "/"),
+        (f"/libpod_parent/libpod-{ID}/a.service", f"/libpod_parent/libpod-{ID}", "/a.service"),
+        ("/lxc/web10/init.scope", "/lxc/web1/init.scope", "/lxc/web10/init.scope"),
+        ("/other", f"/docker/{ID}/init.scope", "/other"),
+    ],
+)
 def test_a_host_that_is_a_container_itself(path: str, host: str, expected: str) -> None:
     assert cgroup.relative(path, host) == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("0::/system.slice/a.service", "/system.slice/a.service"),
-    ("4:memory:/m\n1:name=systemd:/system.slice/a.service", "/system.slice/a.service"),
-    ("1:name=systemd:/system.slice/a.service\n0::/system.slice/a.service", "/system.slice/a.service"),
-    ("1:name=systemd:/system.slice/a.service\n0::/", "/system.slice/a.service"),
-    ("1:name=systemd:/\n0::/system.slice/a.service", "/system.slice/a.service"),
-    ("0::/", "/"),
-    ("4:memory:/m", None),
-    ("", None),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0::/system.slice/a.service", "/system.slice/a.service"),
+        ("4:memory:/m\n1:name=systemd:/system.slice/a.service", "/system.slice/a.service"),
+        ("1:name=systemd:/system.slice/a.service\n0::/system.slice/a.service", "/system.slice/a.service"),
+        ("1:name=systemd:/system.slice/a.service\n0::/", "/system.slice/a.service"),
+        ("1:name=systemd:/\n0::/system.slice/a.service", "/system.slice/a.service"),
+        ("0::/", "/"),
+        ("4:memory:/m", None),
+        ("", None),
+    ],
+)
 def test_primary(text: str, expected: str | None) -> None:
     assert cgroup.primary(parse_cgroup(text)) == expected
 
@@ -109,17 +129,28 @@ def v1(controllers: str, root: str = "/") -> Mount:
     return Mount(root, f"/sys/fs/cgroup/{controllers}", "cgroup", ("rw", *controllers.split(",")))
 
 
-@pytest.mark.parametrize(("text", "mounts", "expected"), [
-    ("0::/a.service", [V2], {"unified": ("/sys/fs/cgroup", "/a.service")}),
-    ("5:cpu,cpuacct:/a\n4:memory:/b\n3:pids:/c\n0::/", [v1("cpu,cpuacct"), v1("memory"), v1("pids")],
-     {"cpu": ("/sys/fs/cgroup/cpu,cpuacct", "/a"), "memory": ("/sys/fs/cgroup/memory", "/b"), "pids": ("/sys/fs/cgroup/pids", "/c")}),
-    ("4:memory:/\n0::/a.service", [V2], {"unified": ("/sys/fs/cgroup", "/a.service")}),
-    (f"4:memory:/docker/{ID}/x", [v1("memory", f"/docker/{ID}")], {"memory": ("/sys/fs/cgroup/memory", "/x")}),
-    (f"4:memory:/docker/{ID}", [v1("memory", f"/docker/{ID}")], {"memory": ("/sys/fs/cgroup/memory", "/")}),
-    ("4:memory:/elsewhere", [v1("memory", f"/docker/{ID}")], {}),
-    ("0::/../outside", [V2], {}),
-    ("0::/a", [Mount("/", "/", "ext4", ("rw",))], {}),
-], ids=["v2", "v1", "v1 not mounted here", "bind mount", "bind mount's top", "not shown", "outside the namespace", "no cgroups"])
+@pytest.mark.parametrize(
+    ("text", "mounts", "expected"),
+    [
+        ("0::/a.service", [V2], {"unified": ("/sys/fs/cgroup", "/a.service")}),
+        (
+            "5:cpu,cpuacct:/a\n4:memory:/b\n3:pids:/c\n0::/",
+            [v1("cpu,cpuacct"), v1("memory"), v1("pids")],
+            {
+                "cpu": ("/sys/fs/cgroup/cpu,cpuacct", "/a"),
+                "memory": ("/sys/fs/cgroup/memory", "/b"),
+                "pids": ("/sys/fs/cgroup/pids", "/c"),
+            },
+        ),
+        ("4:memory:/\n0::/a.service", [V2], {"unified": ("/sys/fs/cgroup", "/a.service")}),
+        (f"4:memory:/docker/{ID}/x", [v1("memory", f"/docker/{ID}")], {"memory": ("/sys/fs/cgroup/memory", "/x")}),
+        (f"4:memory:/docker/{ID}", [v1("memory", f"/docker/{ID}")], {"memory": ("/sys/fs/cgroup/memory", "/")}),
+        ("4:memory:/elsewhere", [v1("memory", f"/docker/{ID}")], {}),
+        ("0::/../outside", [V2], {}),
+        ("0::/a", [Mount("/", "/", "ext4", ("rw",))], {}),
+    ],
+    ids=["v2", "v1", "v1 not mounted here", "bind mount", "bind mount's top", "not shown", "outside the namespace", "no cgroups"],
+)
 def test_directories(text: str, mounts: list[Mount], expected: dict[str, tuple[str, str]]) -> None:
     assert cgroup.directories(parse_cgroup(text), mounts) == expected
 
@@ -129,9 +160,16 @@ def test_ancestors() -> None:
     assert cgroup.ancestors("/") == ["/"]
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("max\n", "max"), ("536870912\n", 536870912), ("0\n", 0), ("9223372036854771712\n", "max"), ("-1\n", "max"),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("max\n", "max"),
+        ("536870912\n", 536870912),
+        ("0\n", 0),
+        ("9223372036854771712\n", "max"),
+        ("-1\n", "max"),
+    ],
+)
 def test_amounts(text: str, expected: object) -> None:
     assert cgroup.parse_amount(text) == expected
 

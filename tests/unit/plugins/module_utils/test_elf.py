@@ -46,16 +46,38 @@ def test_real_executables(name: str) -> None:
     reader, _document = fixtures.recorded(name)
     bits, machine, kind, interpreter, needed = RECORDED[name]
     assert elf.parse(reader).as_dict() == {
-        "bits": bits, "machine": machine, "type": kind, "interpreter": interpreter, "needed": needed}
+        "bits": bits,
+        "machine": machine,
+        "type": kind,
+        "interpreter": interpreter,
+        "needed": needed,
+    }
     assert reader.read_bytes < 16_384, "headers only, whatever the size of the file"
 
 
-@pytest.mark.parametrize(("number", "bits", "little", "expected"), [
-    (62, 64, True, "amd64"), (3, 32, True, "386"), (183, 64, True, "arm64"), (183, 64, False, "arm64be"), (40, 32, True, "arm"),
-    (40, 32, False, "armbe"), (243, 64, True, "riscv64"), (243, 32, True, "riscv"), (21, 64, True, "ppc64le"),
-    (21, 64, False, "ppc64"), (20, 32, False, "ppc"), (22, 64, False, "s390x"), (258, 64, True, "loong64"),
-    (8, 32, False, "mips"), (8, 32, True, "mipsle"), (8, 64, False, "mips64"), (8, 64, True, "mips64le"), (9999, 64, True, "em_9999"),
-])
+@pytest.mark.parametrize(
+    ("number", "bits", "little", "expected"),
+    [
+        (62, 64, True, "amd64"),
+        (3, 32, True, "386"),
+        (183, 64, True, "arm64"),
+        (183, 64, False, "arm64be"),
+        (40, 32, True, "arm"),
+        (40, 32, False, "armbe"),
+        (243, 64, True, "riscv64"),
+        (243, 32, True, "riscv"),
+        (21, 64, True, "ppc64le"),
+        (21, 64, False, "ppc64"),
+        (20, 32, False, "ppc"),
+        (22, 64, False, "s390x"),
+        (258, 64, True, "loong64"),
+        (8, 32, False, "mips"),
+        (8, 32, True, "mipsle"),
+        (8, 64, False, "mips64"),
+        (8, 64, True, "mips64le"),
+        (9999, 64, True, "em_9999"),
+    ],
+)
 def test_go_names_of_machines(number: int, bits: int, little: bool, expected: str) -> None:
     assert elf.go_arch(number, bits=bits, little=little) == expected
     assert parse(fixtures.make_elf(machine=number, bits=bits, little=little)).machine == expected
@@ -64,8 +86,11 @@ def test_go_names_of_machines(number: int, bits: int, little: bool, expected: st
 @pytest.mark.parametrize("bits", [32, 64])
 @pytest.mark.parametrize("little", [True, False])
 def test_assembled(bits: int, little: bool) -> None:
-    image = parse(fixtures.make_elf(bits=bits, little=little, kind=3, interpreter=b"/lib/ld.so", needed=(b"libc.so.6", b"libm.so.6"),
-                                    buildinfo=b"x" * 32))
+    image = parse(
+        fixtures.make_elf(
+            bits=bits, little=little, kind=3, interpreter=b"/lib/ld.so", needed=(b"libc.so.6", b"libm.so.6"), buildinfo=b"x" * 32
+        )
+    )
     assert image.as_dict()["interpreter"] == "/lib/ld.so"
     assert image.needed() == ["libc.so.6", "libm.so.6"]
     assert image.kind == "dyn"
@@ -78,16 +103,20 @@ def test_assembled(bits: int, little: bool) -> None:
     assert image.section(".text") is None
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda data: b"", "not an ELF file"),
-    (lambda data: b"#!/bin/sh\nexec true\n" + b"#" * 60, "not an ELF file"),
-    (lambda data: data[:40], "the ELF header is cut off after 40 bytes"),
-    (lambda data: data[:60], "the ELF header is cut off after 60 bytes"),
-    (lambda data: data[:4] + b"\3" + data[5:], "unknown ELF class 3 or byte order 1"),
-    (lambda data: data[:0x36] + b"\x20\0" + data[0x38:], "program headers of 32 bytes, expected 56"),
-    (lambda data: data[:0x38] + b"\xff\xff" + data[0x3a:], "65535 program headers, more than 1024"),
-    (lambda data: data[:100], "the program headers are cut off"),
-], ids=["empty", "script", "cut-32", "cut-64", "class", "phentsize", "phnum", "cut-table"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: b"", "not an ELF file"),
+        (lambda data: b"#!/bin/sh\nexec true\n" + b"#" * 60, "not an ELF file"),
+        (lambda data: data[:40], "the ELF header is cut off after 40 bytes"),
+        (lambda data: data[:60], "the ELF header is cut off after 60 bytes"),
+        (lambda data: data[:4] + b"\3" + data[5:], "unknown ELF class 3 or byte order 1"),
+        (lambda data: data[:0x36] + b"\x20\0" + data[0x38:], "program headers of 32 bytes, expected 56"),
+        (lambda data: data[:0x38] + b"\xff\xff" + data[0x3A:], "65535 program headers, more than 1024"),
+        (lambda data: data[:100], "the program headers are cut off"),
+    ],
+    ids=["empty", "script", "cut-32", "cut-64", "class", "phentsize", "phnum", "cut-table"],
+)
 def test_what_is_wrong(change, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse(change(fixtures.make_elf(interpreter=b"/lib/ld.so")))

@@ -40,9 +40,12 @@ def test_status_that_is_cut_off(text: str) -> None:
 def test_recorded_limits() -> None:
     # LimitNOFILE=4096:8192; Go raised its own soft limit to hard - 1 (internal: syscall/rlimit.go, Go 1.24)
     assert procfs.parse_limits(recorded("limits")) == {
-        "nofile": {"soft": 8191, "hard": 8192}, "nproc": {"soft": 4096, "hard": 4096},
-        "core": {"soft": 0, "hard": "unlimited"}, "memlock": {"soft": 8388608, "hard": 8388608},
-        "as": {"soft": "unlimited", "hard": "unlimited"}}
+        "nofile": {"soft": 8191, "hard": 8192},
+        "nproc": {"soft": 4096, "hard": 4096},
+        "core": {"soft": 0, "hard": "unlimited"},
+        "memlock": {"soft": 8388608, "hard": 8388608},
+        "as": {"soft": "unlimited", "hard": "unlimited"},
+    }
 
 
 def test_limits_that_are_none() -> None:
@@ -57,10 +60,13 @@ def test_recorded_stat() -> None:
     assert stat.started > 0
 
 
-@pytest.mark.parametrize(("text", "comm"), [
-    ("7 (a) b) R 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4242 0", "a) b"),
-    ("7 ((sd-pam)) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4242 0", "(sd-pam)"),
-])
+@pytest.mark.parametrize(
+    ("text", "comm"),
+    [
+        ("7 (a) b) R 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4242 0", "a) b"),
+        ("7 ((sd-pam)) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4242 0", "(sd-pam)"),
+    ],
+)
 def test_stat_with_parentheses(text: str, comm: str) -> None:
     assert procfs.parse_stat(text) == (comm, text[text.rindex(")") + 2], 1, 7, 4242)
 
@@ -85,14 +91,17 @@ def test_recorded_listeners() -> None:
     assert {one.port for one in six} == {22, 80, 8080, 9100}, "connections are no listeners"
 
 
-@pytest.mark.parametrize(("host", "proto", "byteorder", "address"), [
-    ("0100007F", "tcp", "little", "127.0.0.1"),
-    ("7F000001", "tcp", "big", "127.0.0.1"),
-    ("00000000000000000000000001000000", "tcp6", "little", "::1"),
-    ("00000000000000000000000000000001", "tcp6", "big", "::1"),
-    ("0000000000000000FFFF00000100007F", "tcp6", "little", "::ffff:127.0.0.1"),
-    ("B80D0120000000000000000042000000", "tcp6", "little", "2001:db8::42"),
-])
+@pytest.mark.parametrize(
+    ("host", "proto", "byteorder", "address"),
+    [
+        ("0100007F", "tcp", "little", "127.0.0.1"),
+        ("7F000001", "tcp", "big", "127.0.0.1"),
+        ("00000000000000000000000001000000", "tcp6", "little", "::1"),
+        ("00000000000000000000000000000001", "tcp6", "big", "::1"),
+        ("0000000000000000FFFF00000100007F", "tcp6", "little", "::ffff:127.0.0.1"),
+        ("B80D0120000000000000000042000000", "tcp6", "little", "2001:db8::42"),
+    ],
+)
 def test_addresses_are_in_the_machines_byte_order(host: str, proto: str, byteorder: str, address: str) -> None:
     line = f"  0: {host}:1F90 {'0' * len(host)}:0000 0A 00000000:00000000 00:00000000 00000000 0 0 77 1 0 100 0 0 10 0\n"
     assert procfs.parse_net_tcp(line, proto=proto, byteorder=byteorder) == [(proto, address, 8080, None, 77)]
@@ -111,9 +120,17 @@ def test_unix_paths() -> None:
     assert [one.path for one in procfs.parse_net_unix(text)] == ["/run/a b.sock", "@abstract"]
 
 
-@pytest.mark.parametrize(("link", "inode"), [
-    ("socket:[4711]", 4711), ("pipe:[4711]", None), ("/dev/null", None), ("socket:[x]", None), ("socket:[]", None), ("", None),
-])
+@pytest.mark.parametrize(
+    ("link", "inode"),
+    [
+        ("socket:[4711]", 4711),
+        ("pipe:[4711]", None),
+        ("/dev/null", None),
+        ("socket:[x]", None),
+        ("socket:[]", None),
+        ("", None),
+    ],
+)
 def test_socket_inode(link: str, inode: int | None) -> None:
     assert procfs.socket_inode(link) == inode
 
@@ -126,7 +143,9 @@ def test_recorded_cgroup() -> None:
 
 def test_cgroup_paths() -> None:
     assert procfs.parse_cgroup("4:cpu,cpuacct:/a:b\n0::/x (deleted)\nnonsense\n1:name=systemd:relative\n") == [
-        (4, ("cpu", "cpuacct"), "/a:b"), (0, (), "/x")]
+        (4, ("cpu", "cpuacct"), "/a:b"),
+        (0, (), "/x"),
+    ]
 
 
 def test_recorded_mounts() -> None:

@@ -83,7 +83,8 @@ def test_without_a_script_it_says_what_matters(shown: Page) -> None:
         "api runs with 1024 open files; its unit asks for 65536.", "sudo systemctl restart api.service", "web3", "web4", "edge2",
         "/proc/812/limits: Max open files 1024 1024 files", "The limits of pay (pid 901) could not be read: permission denied.",
         "unreachable: ssh: connect to host 10.20.0.52 port 22: Connection timed out", "setrlimit(2)", "M. Weber (release)",
-        "in 3 days", "7 days ago", "Since the baseline: 16 new", "Not in this run: old1", "high and above", "ansible-core 2.19.14",
+        "in 3 days", "7 days ago", "Since the baseline: 16 new", "Not in this run: old1", "high and above",
+        "ansible-core 2.19.14",
         "2026-11-21 06:30 UTC", "20261121T063000Z-7f3a9c",
     ):
         assert words in shown.words, words
@@ -96,7 +97,8 @@ def test_it_asks_nobody_for_anything(shown: Page) -> None:
             assert value is None or value.startswith("#") or value == "data:,", (tag, attributes)
         assert not any(name.startswith("on") or name == "style" for name in attributes), (tag, attributes)
     assert not re.search(r"url\(|@import", shown.raw["style"][0])
-    assert not re.search(r"fetch\(|XMLHttpRequest|import\(|innerHTML|insertAdjacentHTML|document\.write|eval\(", shown.raw["script"][1])
+    unwanted = r"fetch\(|XMLHttpRequest|import\(|innerHTML|insertAdjacentHTML|document\.write|eval\("
+    assert not re.search(unwanted, shown.raw["script"][1])
 
 
 def test_policy_allows_this_style_and_this_script_alone(shown: Page) -> None:
@@ -136,7 +138,8 @@ def test_embedded_data_is_every_result(shown: Page, report: model.Report) -> Non
     embedded = data(shown)
     strings, checks = embedded["strings"], embedded["checks"]
     told = [
-        (host["name"], checks[one[0]]["id"], strings[one[1]], embedded["statuses"][one[2]], embedded["severities"][one[3]], strings[one[5]])
+        (host["name"], checks[one[0]]["id"], strings[one[1]], embedded["statuses"][one[2]], embedded["severities"][one[3]],
+         strings[one[5]])
         for host in embedded["hosts"] for one in host["results"]]
     assert told == [
         (host["name"], one["id"], one["subject"], one["status"], one["severity"], one["reason"])
@@ -154,7 +157,8 @@ def test_keys_of_cards_are_those_the_script_makes(shown: Page) -> None:
 def test_text_of_hosts_is_text() -> None:
     waiver = dict.fromkeys(("check", "subject", "justification", "approver"), EVIL) | {
         "hosts": [EVIL], "expires": EVIL, "state": "active", "results": 1}
-    one = fleet.result("limits.nofile_effective", "fail", EVIL, subject=EVIL, actual=EVIL, expected={EVIL: EVIL}, evidence=(EVIL,),
+    one = fleet.result("limits.nofile_effective", "fail", EVIL, subject=EVIL, actual=EVIL, expected={EVIL: EVIL},
+                       evidence=(EVIL,),
                        remediation=engine.Remediation(hint=EVIL, command=EVIL, role=EVIL)).as_dict()
     host = {"format": 1, "name": EVIL, "reachable": True, "verdict": "not_ready", "results": [one], "waivers": [waiver],
             "platform": dict.fromkeys(("os", "version", "arch", "goarch", "kernel"), EVIL), "duration_ms": 1,
@@ -176,7 +180,7 @@ def test_text_of_hosts_is_text() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.text(st.characters(exclude_categories=()), max_size=40))
+@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=40))
 def test_any_text_gives_a_page(anything: str) -> None:
     one = fleet.result("limits.nofile_effective", "fail", anything, subject=anything, actual=anything, evidence=(anything,))
     host = {"format": 1, "name": anything, "reachable": True, "verdict": "not_ready", "results": [one.as_dict()]}
@@ -206,8 +210,11 @@ def test_many_hosts_and_reasons_are_counted_not_listed() -> None:
 
 
 def test_passes_are_no_elements() -> None:
-    few, many = (len(page(build([{**host, "results": host["results"] * copies} for host in crowd(20)])).elements) for copies in (1, 50))
-    assert many == few
+    def elements(copies: int) -> int:
+        hosts = [{**host, "results": host["results"][:2] + host["results"][2:] * copies} for host in crowd(20)]
+        return len(page(build(hosts)).elements)
+
+    assert elements(50) == elements(1)
 
 
 @pytest.mark.parametrize(("level", "omitted", "kept"), [
@@ -233,7 +240,8 @@ def test_what_is_left_out_of_a_large_fleet(monkeypatch: pytest.MonkeyPatch, leve
 @pytest.mark.parametrize(("verdict", "results", "headline"), [
     ("ready", [], "No open finding on the host."),
     ("ready_with_warnings", [fleet.result("host.time_sync", "fail", "It drifts.")], "Nothing blocks; 1 warning on the host."),
-    ("inconclusive", [fleet.result("limits.nofile_effective", "unknown", "Not readable.")], "1 check could not be judged on the host."),
+    ("inconclusive", [fleet.result("limits.nofile_effective", "unknown", "Not readable.")],
+     "1 check could not be judged on the host."),
 ])
 def test_other_verdicts(verdict: str, results: list[engine.Result], headline: str) -> None:
     host = {"format": 1, "name": "a", "reachable": True, "verdict": verdict, "results": [one.as_dict() for one in results]}

@@ -53,7 +53,8 @@ def test_size_is_bounded(hosts: int) -> None:
 
 @pytest.mark.parametrize(("words", "expected"), [
     ("a | b", "a \\| b"), ("<script>", "&lt;script&gt;"), ("a & b", "a &amp; b"), ("**bold** _i_", "\\*\\*bold\\*\\* \\_i\\_"),
-    ("[x](http://e)", "\\[x\\](http://e)"), ("`code`", "\\`code\\`"), ("back\\slash", "back\\\\slash"), ("two\nlines", "two lines"),
+    ("[x](http://e)", "\\[x\\](http://e)"), ("`code`", "\\`code\\`"), ("back\\slash", "back\\\\slash"),
+    ("two\nlines", "two lines"),
     ("@all", "@\u200ball"), ("see #12 and !7", "see #\u200b12 and !\u200b7"), ("me@example.org", "me@\u200bexample.org"),
     ("5 # 6", "5 # 6"), ("&amp;", "&\u200bamp;".replace("&", "&amp;")), ("\x1b[0m", "␛\\[0m"), ("~~x~~", "\\~\\~x\\~\\~"),
 ])
@@ -61,7 +62,7 @@ def test_escaped(words: str, expected: str) -> None:
     assert markdown.escaped(words) == expected
 
 
-@given(st.text(st.characters(exclude_categories=())))
+@given(st.text(st.characters(exclude_categories=("Cs",))))
 def test_no_text_of_a_host_is_markup(anything: str) -> None:
     text = render([host(anything or "x", reason=anything, subject=anything, evidence=(anything,))])
     assert text.count("<details>") == text.count("</details>") == 2
@@ -69,7 +70,8 @@ def test_no_text_of_a_host_is_markup(anything: str) -> None:
     rows = [line for line in text.split("### What blocks", 1)[1].splitlines() if line.startswith("|")]
     blockers = rows[:3]
     assert [len(re.findall(r"(?<!\\)\|", row.replace("\\\\", ""))) for row in blockers] == [5, 5, 5]
-    outside = re.sub(r"(?ms)^(`{3,})text\n.*?^\1$|(`+).*?\2", "", text)
+    # What is left without escapes, fenced blocks and code spans is what a reader of Markdown takes for markup.
+    outside = re.sub(r"(?ms)\\.|^(`{3,})text\n.*?^\1$|(?<!`)(`+)(?!`).*?(?<!`)\2(?!`)", "", text)
     assert not re.search(r"<(?!/?(?:details|summary|sub|br)>)", outside)
 
 

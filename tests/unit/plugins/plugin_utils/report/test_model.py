@@ -15,7 +15,8 @@ from ansible_collections.goready.preflight.tests.unit.fixtures.report import fle
 
 
 def host(name: str, *results: Result, verdict: str = "not_ready", **more: Any) -> dict[str, Any]:
-    return {"format": 1, "name": name, "reachable": True, "verdict": verdict, "results": [one.as_dict() for one in results], **more}
+    return {"format": 1, "name": name, "reachable": True, "verdict": verdict, "results": [one.as_dict() for one in results],
+            **more}
 
 
 def fail(subject: str = "api", reason: str = "It fails.", check: str = "limits.nofile_effective", **more: Any) -> Result:
@@ -100,7 +101,8 @@ def test_waivers_of_all_hosts_are_one_line_each(report: model.Report) -> None:
     (("expired", "unused"), "expired"), (("expired", "active"), "active"),
 ])
 def test_state_of_a_merged_waiver(states: tuple[str, str], expected: str) -> None:
-    waiver = {"check": "a.b", "hosts": ["*"], "subject": "*", "justification": "j", "approver": "a", "expires": "2027-01-01T00:00:00Z"}
+    waiver = {"check": "a.b", "hosts": ["*"], "subject": "*", "justification": "j", "approver": "a",
+              "expires": "2027-01-01T00:00:00Z"}
     hosts = [host(f"h{number}", verdict="ready", waivers=[{**waiver, "state": state, "results": 2}])
              for number, state in enumerate(states)]
     assert build(*hosts).document["waivers"] == [{**waiver, "state": expected, "results": 4}]
@@ -110,7 +112,8 @@ def test_checks_used_keep_the_order_of_the_catalogue_and_know_foreign_ones() -> 
     foreign = {"title": "The lamp is on", "family": "lamp", "severity": "low", "why": "w", "judged": "j", "profile": "quick",
                "tags": ["custom"], "remediation": {"hint": "", "command": "", "role": "", "safe": "manual"}}
     one = host("h", fail(), verdict="ready", checks={"lamp.on": foreign})
-    one["results"] += [{**one["results"][0], "id": check, "severity": "low"} for check in ("lamp.on", "gone.check", "host.inodes")]
+    one["results"] += [{**one["results"][0], "id": check, "severity": "low"} for check in ("lamp.on", "gone.check",
+                                                                                           "host.inodes")]
     checks = build(one).document["checks"]
     assert list(checks) == ["host.inodes", "limits.nofile_effective", "gone.check", "lamp.on"]
     assert checks["lamp.on"] == foreign
@@ -162,13 +165,15 @@ def test_no_host_is_inconclusive() -> None:
 
 def test_one_way_to_mend_is_one_step(report: model.Report) -> None:
     assert [(step.do, step.where) for step in report.steps[:2]] == [
-        ("Raise the hard limit of the container or manager that starts api, then restart it.", "api, gateway on web3, web4, edge2"),
+        ("Raise the hard limit of the container or manager that starts api, then restart it.",
+         "api, gateway on web3, web4, edge2"),
         ("Let pprof listen on 127.0.0.1:6060, or close port 6060 to other machines.", "gateway tcp 0.0.0.0:6060 on edge1, edge2")]
 
 
 def test_steps_are_bounded() -> None:
     many = [fail(check=check) for check in list(fleet.CATALOGUE)[:12]]
-    steps = build(host("a", *[Result(**{**vars(one), "severity": "critical", "remediation": one.remediation}) for one in many])).steps
+    steps = build(host("a",
+                       *[Result(**{**vars(one), "severity": "critical", "remediation": one.remediation}) for one in many])).steps
     assert len(steps) <= 8
     assert any(step.do.startswith("Mend the other ") for step in steps)
 
@@ -262,7 +267,8 @@ class TestReadBaseline:
         (b'{"schema_version": "1.0", "run": {"id": "x"}, "hosts": [1]}', "one of its hosts has no name or no list of results"),
         (b'{"schema_version": "1.0", "run": {"id": "x"}, "hosts": [{"name": "a", "results": null}]}',
          "one of its hosts has no name or no list of results"),
-        (b'{"schema_version": "1.0", "run": {"id": "x"}, "hosts": [{"name": "a", "results": [{"fingerprint": 1, "reason": ""}]}]}',
+        (b'{"schema_version": "1.0", "run": {"id": "x"}, "hosts": [{"name": "a", "results": ['
+         b'{"fingerprint": 1, "reason": ""}]}]}',
          "it is no JSON document: one of its results has an id, subject, status or severity that is no text"),
     ])
     def test_refuses_what_is_no_report(self, tmp_path: Path, content: bytes | None, message: str) -> None:
@@ -285,7 +291,7 @@ class TestReadBaseline:
 
 class TestLoad:
     def test_every_host_of_the_run_is_a_row_in_its_order(self, tmp_path: Path) -> None:
-        run, hosts = model.load(fleet.write(tmp_path, about=fleet.run([*reversed(sorted(fleet._HOSTS)), "job3", "pay2"])))
+        run, hosts = model.load(fleet.write(tmp_path, about=fleet.run([*sorted(fleet._HOSTS, reverse=True), "job3", "pay2"])))
         assert [one["name"] for one in hosts] == run["hosts"]
         assert hosts[-2] == {
             "format": 1, "name": "job3", "reachable": None, "verdict": "inconclusive",
@@ -325,7 +331,8 @@ class TestLoad:
         assert (result["reason"], result["actual"], result["expected"]) == ("?", "NaN", "Infinity")
 
     @pytest.mark.parametrize(("content", "message"), [
-        (None, "run.json cannot be read: No such file or directory"), ("{", "run.json is no JSON: "), ("[]", "run.json has no id"),
+        (None, "run.json cannot be read: No such file or directory"), ("{", "run.json is no JSON: "),
+        ("[]", "run.json has no id"),
         ('{"id": "x"}', "run.json has no id or no list of hosts"),
     ])
     def test_a_folder_that_is_no_run(self, tmp_path: Path, content: str | None, message: str) -> None:

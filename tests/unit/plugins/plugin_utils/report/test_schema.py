@@ -14,7 +14,7 @@ from ansible_collections.goready.preflight.plugins.plugin_utils import report as
 from ansible_collections.goready.preflight.plugins.plugin_utils.report import json_report, model
 from ansible_collections.goready.preflight.tests.unit.fixtures.report import fleet
 
-SCHEMA = json.loads((Path(list(package.__path__)[0]).parent / "schema" / "report-1.0.schema.json").read_text("utf-8"))
+SCHEMA = json.loads((Path(next(iter(package.__path__))).parent / "schema" / "report-1.0.schema.json").read_text("utf-8"))
 
 
 def strict(schema: Any) -> Any:

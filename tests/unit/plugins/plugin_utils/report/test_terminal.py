@@ -63,11 +63,12 @@ Report: /r/report.json"""
 def test_warnings_are_listed_where_nothing_else_is() -> None:
     text = terminal.render(build([fleet.documents()[8]]), PATHS)
     assert text.startswith("READY WITH WARNINGS  Nothing blocks; 1 warning on the host.\n")
-    assert "\nWarnings\n  medium    host.time_sync  db1\n            The clock is not synchronised: no service keeps it.\n" in text
+    assert "\nWarnings\n  medium    host.time_sync  db1\n            The clock is not synchronised: no service" in text
 
 
 def test_a_baseline_is_a_line() -> None:
-    assert "since before: 16 new, 0 fixed, 0 unchanged\n" in terminal.render(build(fleet.documents(), model.Baseline("before", "")), PATHS)
+    report = build(fleet.documents(), model.Baseline("before", ""))
+    assert "since before: 16 new, 0 fixed, 0 unchanged\n" in terminal.render(report, PATHS)
 
 
 def test_colours_are_the_callers() -> None:
@@ -95,7 +96,8 @@ def test_it_is_one_screen(blockers: int, unclear: int, silent: int, warnings: in
     kinds = [("fail", "critical")] * blockers + [("unknown", "high")] * unclear + [("fail", "low")] * warnings
     results = []
     for number, (status, severity) in enumerate(kinds):
-        one = fleet.result("limits.nofile_effective", status, "漢字 " * 60 + str(number), severity=severity, subject="api").as_dict()
+        one = fleet.result("limits.nofile_effective", status, "漢字 " * 60 + str(number), severity=severity,
+                           subject="api").as_dict()
         results.append({**one, "id": f"family.check_with_a_long_name_{number}"})
     hosts = [{**host(f"web{number}.{'x' * 90}", "not_ready"), "results": results} for number in range(12)]
     hosts += [model.silent_host(f"gone{number}", "unreachable: " + "y" * 200) for number in range(silent)]
@@ -112,9 +114,10 @@ def test_it_is_one_screen(blockers: int, unclear: int, silent: int, warnings: in
         assert f"  … {30 - shown} more in the report" in text
 
 
-@given(st.text(st.characters(exclude_categories=())))
+@given(st.text(st.characters(exclude_categories=("Cs",))))
 def test_no_text_of_a_host_reaches_the_terminal_as_a_command(anything: str) -> None:
-    one = fleet.result("limits.nofile_effective", "fail", anything, subject=anything, remediation=fleet.Remediation(hint=anything))
+    one = fleet.result("limits.nofile_effective", "fail", anything, subject=anything,
+                       remediation=fleet.Remediation(hint=anything))
     text = terminal.render(build([host(anything, "not_ready", one), model.silent_host(anything + "2", anything)]), PATHS)
     assert not [char for char in text if unicodedata.category(char) in ("Cc", "Cs") and char != "\n"]
     assert len(text.split("\n")) <= 24

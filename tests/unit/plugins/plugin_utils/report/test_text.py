@@ -15,7 +15,8 @@ ANYTHING = st.text(st.characters(exclude_categories=()))
 
 @pytest.mark.parametrize(("given_text", "shown"), [
     ("plain ünïcode 漢字 😀", "plain ünïcode 漢字 😀"), ("a\x1b[31mred", "a␛[31mred"), ("nul\x00", "nul␀"), ("del\x7f", "del␡"),
-    ("c1\x9b", "c1\ufffd"), ("rtl\u202eevil", "rtl\ufffdevil"), ("half\udc80", "half\ufffd"), ("two\nlines\there", "two lines here"),
+    ("c1\x9b", "c1\ufffd"), ("rtl\u202eevil", "rtl\ufffdevil"), ("half\udc80", "half\ufffd"),
+    ("two\nlines\there", "two lines here"),
     ("cr\r", "cr␍"), ("sep\u2028", "sep\ufffd"), ("nbsp\u00a0", "nbsp\u00a0"),
 ])
 def test_line(given_text: str, shown: str) -> None:
@@ -46,7 +47,8 @@ def test_names(items: list[str], words: str) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "words"), [
-    (0.04, "0.0 s"), (0.41, "0.4 s"), (9.96, "10 s"), (59.4, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (3600, "1 h"), (3905, "1 h 5 min"),
+    (0.04, "0.0 s"), (0.41, "0.4 s"), (9.96, "10 s"), (59.4, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (3600, "1 h"),
+    (3905, "1 h 5 min"),
 ])
 def test_duration(seconds: float, words: str) -> None:
     assert text.duration(seconds) == words
@@ -62,7 +64,8 @@ def test_moment(value: object, words: str) -> None:
 
 
 @pytest.mark.parametrize(("words", "first"), [
-    ("Set it. Then restart.", "Set it."), ("Use go1.27.3 or newer.", "Use go1.27.3 or newer."), ("See e.g. this one.", "See e.g. this one."),
+    ("Set it. Then restart.", "Set it."), ("Use go1.27.3 or newer.", "Use go1.27.3 or newer."),
+    ("See e.g. this one.", "See e.g. this one."),
     ("No stop", "No stop"), ("", ""),
 ])
 def test_first_sentence(words: str, first: str) -> None:
@@ -75,7 +78,8 @@ def test_sentence(words: str, sentence: str) -> None:
 
 
 @pytest.mark.parametrize(("value", "words"), [
-    (None, ""), ("a", "a"), (1024, "1024"), (False, "false"), ([1, "ü"], '[1, "ü"]'), ({"b": 1, "a": None}, '{"a": null, "b": 1}'),
+    (None, ""), ("a", "a"), (1024, "1024"), (False, "false"), ([1, "ü"], '[1, "ü"]'),
+    ({"b": 1, "a": None}, '{"a": null, "b": 1}'),
 ])
 def test_plain(value: object, words: str) -> None:
     assert text.plain(value) == words

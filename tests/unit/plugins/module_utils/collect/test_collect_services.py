@@ -22,8 +22,16 @@ from ansible_collections.goready.preflight.plugins.module_utils.collecting impor
 
 ITEMS = (fixtures.HERE / "systemd252" / "configuration-items.txt").read_text()
 ID = "0123456789abcdef" * 4
-DEFAULTS = {"LoadState": "loaded", "ActiveState": "active", "SubState": "running", "UnitFileState": "enabled", "MainPID": "0",
-            "FragmentPath": "", "DropInPaths": "", "NRestarts": "0"}
+DEFAULTS = {
+    "LoadState": "loaded",
+    "ActiveState": "active",
+    "SubState": "running",
+    "UnitFileState": "enabled",
+    "MainPID": "0",
+    "FragmentPath": "",
+    "DropInPaths": "",
+    "NRestarts": "0",
+}
 
 
 class Host:
@@ -36,11 +44,21 @@ class Host:
         self.failure: BaseException | None = None
         self.answer: tuple[int, str, str] | None = None
 
-    def unit(self, name: str, *, main: int = 0, exec_start: str = "", fragment: str = "", drop_ins: Sequence[tuple[str, str]] = (),
-             **properties: str) -> None:
+    def unit(
+        self,
+        name: str,
+        *,
+        main: int = 0,
+        exec_start: str = "",
+        fragment: str = "",
+        drop_ins: Sequence[tuple[str, str]] = (),
+        **properties: str,
+    ) -> None:
         values = dict(DEFAULTS, Id=name, MainPID=str(main), **properties)
         if exec_start:
-            values["ExecStart"] = f"{{ path={exec_start.split()[0]} ; argv[]={exec_start} ; ignore_errors=no ; start_time=[n/a] }}"
+            values["ExecStart"] = (
+                f"{{ path={exec_start.split()[0]} ; argv[]={exec_start} ; ignore_errors=no ; start_time=[n/a] }}"
+            )
         if fragment:
             values["FragmentPath"] = f"/etc/systemd/system/{name}"
             self.tree.file(values["FragmentPath"], fragment)
@@ -57,8 +75,10 @@ class Host:
             if self.answer:
                 return self.answer
             blocks = []
-            for name in argv[argv.index("--") + 1:]:
-                values = self.units.get(name) or dict(DEFAULTS, Id=name, LoadState="not-found", ActiveState="inactive", SubState="dead")
+            for name in argv[argv.index("--") + 1 :]:
+                values = self.units.get(name) or dict(
+                    DEFAULTS, Id=name, LoadState="not-found", ActiveState="inactive", SubState="dead"
+                )
                 blocks.append("".join(f"{key}={value}\n" for key, value in values.items()))
             return 0, "\n".join(blocks), ""
         assert argv[1] == "--dump-configuration-items"
@@ -86,11 +106,24 @@ def host(tmp_path: Path) -> Host:
 
 def api(host: Host, pid: int = 80, **more: Any) -> None:
     """The usual: api.service, its process, its listener."""
-    host.tree.process(pid, "/opt/api/api", cgroup="/system.slice/api.service", argv=("/opt/api/api", "-token", "s3cr3t"), uid=990,
-                      environ="GOMEMLIMIT=512MiB\nDB_PASSWORD=hunter2\nGOGC=50\n", sockets=(901, 902), **more)
+    host.tree.process(
+        pid,
+        "/opt/api/api",
+        cgroup="/system.slice/api.service",
+        argv=("/opt/api/api", "-token", "s3cr3t"),
+        uid=990,
+        environ="GOMEMLIMIT=512MiB\nDB_PASSWORD=hunter2\nGOGC=50\n",
+        sockets=(901, 902),
+        **more,
+    )
     host.tree.listen(pid, 8080, 901)
-    host.unit("api.service", main=pid, exec_start="/opt/api/api -token s3cr3t", Environment="GOGC=50 DB_PASSWORD=hunter2",
-              fragment="[Service]\nExecStart=/opt/api/api -token s3cr3t\nLimitNOFILESoft=65536\nEnvironment=DB_PASSWORD=hunter2\n")
+    host.unit(
+        "api.service",
+        main=pid,
+        exec_start="/opt/api/api -token s3cr3t",
+        Environment="GOGC=50 DB_PASSWORD=hunter2",
+        fragment="[Service]\nExecStart=/opt/api/api -token s3cr3t\nLimitNOFILESoft=65536\nEnvironment=DB_PASSWORD=hunter2\n",
+    )
 
 
 def test_a_service(host: Host) -> None:
@@ -98,19 +131,42 @@ def test_a_service(host: Host) -> None:
     one = host.services()["api"]
     process = one["processes"][0]
     assert {key: one[key] for key in ("declared", "unit", "manager", "container", "main_pid", "more_processes")} == {
-        "declared": False, "unit": "api.service", "manager": "system", "container": None, "main_pid": 80, "more_processes": 0}
+        "declared": False,
+        "unit": "api.service",
+        "manager": "system",
+        "container": None,
+        "main_pid": 80,
+        "more_processes": 0,
+    }
     assert one["exec"] == {"path": "/opt/api/api", "argv": ["/opt/api/api", "-token", "[redacted]"]}
     assert one["unit_files"][0]["problems"] == [
-        {"line": 3, "section": "Service", "name": "LimitNOFILESoft",
-         "message": "unknown directive, soft and hard limit are written LimitNOFILE=soft:hard"}]
+        {
+            "line": 3,
+            "section": "Service",
+            "name": "LimitNOFILESoft",
+            "message": "unknown directive, soft and hard limit are written LimitNOFILE=soft:hard",
+        }
+    ]
     assert {key: process[key] for key in process if key not in ("running", "cgroup")} == {
-        "pid": 80, "ppid": 1, "uid": 990, "user": "api", "comm": "api", "exe": "/opt/api/api", "exe_deleted": False,
+        "pid": 80,
+        "ppid": 1,
+        "uid": 990,
+        "user": "api",
+        "comm": "api",
+        "exe": "/opt/api/api",
+        "exe_deleted": False,
         "argv": ["/opt/api/api", "-token", "[redacted]"],
-        "started": "2023-11-14T22:13:%02dZ" % (20 + int(500 / os.sysconf("SC_CLK_TCK"))), "go": True,
-        "limits": {"nofile": {"soft": 1024, "hard": 524288}}, "fds": {"open": 3}, "threads": 7, "rss": 2097152,
+        "started": "2023-11-14T22:13:%02dZ" % (20 + int(500 / os.sysconf("SC_CLK_TCK"))),
+        "go": True,
+        "limits": {"nofile": {"soft": 1024, "hard": 524288}},
+        "fds": {"open": 3},
+        "threads": 7,
+        "rss": 2097152,
         "environ": {"GOMEMLIMIT": "512MiB", "GOGC": "50"},
         "listeners": [{"proto": "tcp", "address": "127.0.0.1", "port": 8080, "path": None, "inode": 901}],
-        "same_file": True, "unreadable": []}
+        "same_file": True,
+        "unreadable": [],
+    }
     for binary in (one["binary"], process["running"]):
         assert binary["elf"]["machine"] == "amd64"
         assert binary["buildinfo"]["settings"]["vcs.revision"] == "3f2c9ab"
@@ -129,7 +185,7 @@ def test_one_systemctl_for_all_units(host: Host) -> None:
     api(host)
     host.services([{"name": "api"}, {"name": "other"}, {"name": "x", "unit": "third.service"}])
     shows = [one for one in host.commands if one[0] == "systemctl"]
-    assert [one[one.index("--") + 1:] for one in shows] == [["api.service", "other.service", "third.service"]]
+    assert [one[one.index("--") + 1 :] for one in shows] == [["api.service", "other.service", "third.service"]]
     assert len(host.commands) == 2, "and one question for the directives that systemd knows"
 
 
@@ -139,12 +195,16 @@ def test_a_plain_host_costs_no_command(host: Host) -> None:
     host.tree.process(50, "/usr/bin/python3", cgroup="/system.slice/web.service")
     host.tree.process(51, "/usr/bin/script", cgroup="/system.slice/web.service")
     facts = host.facts()
-    assert facts["services"] == {"services": [], "systemd": {"asked": 0, "directives_known": False},
-                                 "unreadable": {"processes": 0, "commands": [], "hidden": False, "reason": None}}
+    assert facts["services"] == {
+        "services": [],
+        "systemd": {"asked": 0, "directives_known": False},
+        "unreadable": {"processes": 0, "commands": [], "hidden": False, "reason": None},
+    }
     assert facts["errors"] == [] and host.commands == []
 
 
 # --- declared services
+
 
 def test_declared_without_process(host: Host) -> None:
     host.unit("api.service", exec_start="/opt/api/api", ActiveState="failed")
@@ -207,7 +267,13 @@ def test_release_link_moved_to_another_release(host: Host) -> None:
     assert (process["exe"], process["same_file"], process["exe_deleted"]) == ("/opt/api/releases/1/api", True, False)
     assert process["running"]["buildinfo"]["go_version"] == "go1.26.1"
     assert [folder["path"] for folder in one["binary"]["folders"]] == [
-        "/opt/api/current", "/opt/api", "/opt", "/", "/opt/api/releases", "/opt/api/releases/2"]
+        "/opt/api/current",
+        "/opt/api",
+        "/opt",
+        "/",
+        "/opt/api/releases",
+        "/opt/api/releases/2",
+    ]
 
 
 def test_process_of_a_moved_link_is_known_by_its_first_argument(host: Host) -> None:
@@ -221,19 +287,27 @@ def test_process_of_a_moved_link_is_known_by_its_first_argument(host: Host) -> N
 
 # --- discovered services
 
-@pytest.mark.parametrize(("cgroup", "listens", "expected"), [
-    ("/system.slice/worker.service", False, ("worker", "worker.service", "system", None)),
-    ("/system.slice/system-w.slice/w@1.service/sub", False, ("w@1", "w@1.service", "system", None)),
-    ("/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service", False, ("sync", "sync.service", "user", "deploy")),
-    ("/user.slice/user-0.slice/session-3.scope", True, ("api", None, None, None)),
-    ("/user.slice/user-0.slice/session-3.scope", False, None),
-    ("/system.slice/ssh.service", True, ("api", None, None, None)),
-    ("/system.slice/ssh.service", False, None),
-    ("/system.slice/cron.service", False, None),
-    ("/system.slice/system-getty.slice/getty@tty1.service", False, None),
-    ("/", True, ("api", None, None, None)),
-    ("/", False, None),
-])
+
+@pytest.mark.parametrize(
+    ("cgroup", "listens", "expected"),
+    [
+        ("/system.slice/worker.service", False, ("worker", "worker.service", "system", None)),
+        ("/system.slice/system-w.slice/w@1.service/sub", False, ("w@1", "w@1.service", "system", None)),
+        (
+            "/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service",
+            False,
+            ("sync", "sync.service", "user", "deploy"),
+        ),
+        ("/user.slice/user-0.slice/session-3.scope", True, ("api", None, None, None)),
+        ("/user.slice/user-0.slice/session-3.scope", False, None),
+        ("/system.slice/ssh.service", True, ("api", None, None, None)),
+        ("/system.slice/ssh.service", False, None),
+        ("/system.slice/cron.service", False, None),
+        ("/system.slice/system-getty.slice/getty@tty1.service", False, None),
+        ("/", True, ("api", None, None, None)),
+        ("/", False, None),
+    ],
+)
 def test_what_is_a_service(host: Host, cgroup: str, listens: bool, expected: tuple[Any, ...] | None) -> None:
     host.tree.process(80, "/opt/api/api", cgroup=cgroup, sockets=(901,))
     if listens:
@@ -251,7 +325,8 @@ def test_unix_listeners_of_a_program_without_unit(host: Host, path: str, counts:
     assert bool(found) is counts
     if counts:
         assert found["api"]["processes"][0]["listeners"] == [
-            {"proto": "unix", "address": None, "port": None, "path": path, "inode": 901}]
+            {"proto": "unix", "address": None, "port": None, "path": path, "inode": 901}
+        ]
 
 
 def test_the_go_toolchain_is_no_service(host: Host) -> None:
@@ -273,12 +348,15 @@ def test_socket_activation(host: Host) -> None:
     assert one["properties"]["TriggeredBy"] == "api.socket"
 
 
-@pytest.mark.parametrize(("cgroup", "container"), [
-    (f"/machine.slice/libpod-{ID}.scope", {"runtime": "podman", "id": ID[:12]}),
-    (f"/system.slice/docker-{ID}.scope", {"runtime": "docker", "id": ID[:12]}),
-    (f"/kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope", {"runtime": "containerd", "id": ID[:12]}),
-    ("/lxc.payload.web1/system.slice/api.service", {"runtime": "lxc", "id": "web1"}),
-])
+@pytest.mark.parametrize(
+    ("cgroup", "container"),
+    [
+        (f"/machine.slice/libpod-{ID}.scope", {"runtime": "podman", "id": ID[:12]}),
+        (f"/system.slice/docker-{ID}.scope", {"runtime": "docker", "id": ID[:12]}),
+        (f"/kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope", {"runtime": "containerd", "id": ID[:12]}),
+        ("/lxc.payload.web1/system.slice/api.service", {"runtime": "lxc", "id": "web1"}),
+    ],
+)
 def test_processes_in_containers(host: Host, cgroup: str, container: dict[str, str]) -> None:
     host.tree.file("/containers/1/app/api", fixtures.go_program(version="go1.26.1"), 0o755)
     host.tree.process(80, "/app/api", cgroup=cgroup, root="/containers/1", nspid=(80, 7), uid=990)
@@ -289,11 +367,14 @@ def test_processes_in_containers(host: Host, cgroup: str, container: dict[str, s
     assert (process["same_file"], process["user"]) == (True, "990"), "the host's user names say nothing there"
 
 
-@pytest.mark.parametrize(("marker", "text", "container"), [
-    ("run/.containerenv", 'engine="podman-4.9.3"\nid="%s"\n' % ID, {"runtime": "podman", "id": ID[:12]}),
-    (".dockerenv", "", {"runtime": "docker", "id": ""}),
-    ("other", "", {"runtime": "unknown", "id": ""}),
-])
+@pytest.mark.parametrize(
+    ("marker", "text", "container"),
+    [
+        ("run/.containerenv", 'engine="podman-4.9.3"\nid="%s"\n' % ID, {"runtime": "podman", "id": ID[:12]}),
+        (".dockerenv", "", {"runtime": "docker", "id": ""}),
+        ("other", "", {"runtime": "unknown", "id": ""}),
+    ],
+)
 def test_container_without_a_cgroup_of_its_own(host: Host, marker: str, text: str, container: dict[str, str]) -> None:
     host.tree.file(f"/containers/1/{marker}", text)
     host.tree.file("/containers/1/app/api", fixtures.go_program(), 0o755)
@@ -312,12 +393,18 @@ def test_host_that_is_a_container_itself(tmp_path: Path) -> None:
     host.tree.file("/opt/api/api", fixtures.go_program(), 0o755)
     host.tree.process(80, "/opt/api/api", cgroup=f"/docker/{ID}/system.slice/api.service")
     one = host.services()["api"]
-    assert (one["container"], one["unit"], one["processes"][0]["cgroup"]["path"]) == (None, "api.service", "/system.slice/api.service")
+    assert (one["container"], one["unit"], one["processes"][0]["cgroup"]["path"]) == (
+        None,
+        "api.service",
+        "/system.slice/api.service",
+    )
 
 
 def test_declared_unit_that_runs_a_container(host: Host) -> None:
     host.tree.file("/containers/1/app/api", fixtures.go_program(), 0o755)
-    host.tree.process(80, "/app/api", cgroup=f"/system.slice/web.service/libpod-payload-{ID}", root="/containers/1", nspid=(80, 1))
+    host.tree.process(
+        80, "/app/api", cgroup=f"/system.slice/web.service/libpod-payload-{ID}", root="/containers/1", nspid=(80, 1)
+    )
     host.unit("web.service", exec_start="/usr/bin/podman run web")
     found = host.services([{"name": "web"}])
     assert list(found) == ["web"]
@@ -328,9 +415,15 @@ def test_names_differ_and_do_not_depend_on_pids(host: Host) -> None:
     for path in ("/srv/a/api", "/srv/b/api"):
         host.tree.file(path, fixtures.go_program(), 0o755)
     api(host, 80)
-    for number, (exe, cgroup) in enumerate([
-            ("/srv/a/api", "/"), ("/srv/b/api", "/"), ("/opt/api/api", f"/docker/{ID}"),
-            ("/opt/api/api", "/user.slice/user-1000.slice/user@1000.service/app.slice/api.service")], 81):
+    for number, (exe, cgroup) in enumerate(
+        [
+            ("/srv/a/api", "/"),
+            ("/srv/b/api", "/"),
+            ("/opt/api/api", f"/docker/{ID}"),
+            ("/opt/api/api", "/user.slice/user-1000.slice/user@1000.service/app.slice/api.service"),
+        ],
+        81,
+    ):
         host.tree.process(number, exe, cgroup=cgroup, sockets=(900 + number,))
         host.tree.listen(number, 9000 + number, 900 + number)
     # Each process has its own net/tcp in the tree, so each needs a namespace of its own.
@@ -353,6 +446,7 @@ def test_many_processes_of_one_service(host: Host) -> None:
 
 # --- files
 
+
 def test_deleted_executable(host: Host) -> None:
     api(host)
     host.tree.file("/opt/api/api (deleted)", fixtures.go_program(version="go1.26.1"), 0o755)
@@ -361,13 +455,16 @@ def test_deleted_executable(host: Host) -> None:
     assert (process["exe"], process["exe_deleted"], process["same_file"]) == ("/opt/api/api", True, False)
 
 
-@pytest.mark.parametrize(("changes", "expected"), [
-    ({}, []),
-    ({"/opt/api": 0o777}, ["/opt/api is writable by everybody (0777)"]),
-    ({"/opt/api": 0o1777}, []),
-    ({"/opt/api/api": 0o757}, ["/opt/api/api is writable by everybody (0757)"]),
-    ({"/opt/api/api": 0o775}, []),
-])
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"/opt/api": 0o777}, ["/opt/api is writable by everybody (0777)"]),
+        ({"/opt/api": 0o1777}, []),
+        ({"/opt/api/api": 0o757}, ["/opt/api/api is writable by everybody (0757)"]),
+        ({"/opt/api/api": 0o775}, []),
+    ],
+)
 def test_who_could_replace_the_file(host: Host, changes: dict[str, int], expected: list[str]) -> None:
     host.tree.root.chmod(0o755)
     (host.tree.root / "opt").chmod(0o755)
@@ -396,15 +493,21 @@ def test_group_and_owner_of_the_folders(host: Host) -> None:
     assert host.services([{"name": "api"}])["api"]["binary"]["writable_by"] == [], "a user's own group holds nobody else"
 
 
-@pytest.mark.parametrize(("make", "error"), [
-    (lambda path: None, "no such file or directory"),
-    (lambda path: path.mkdir(), "not a regular file"),
-    (os.mkfifo, "not a regular file"),
-    (lambda path: path.symlink_to("api2"), "too many levels of symbolic links"),
-    (lambda path: path.write_text("#!/bin/sh\n"), "not an ELF file"),
-    (lambda path: path.write_bytes(fixtures.make_elf(buildinfo=b"\xff Go buildinf:\x05\x00" + b"\0" * 16)),
-     "Go build information with pointers of 5 bytes"),
-], ids=["absent", "folder", "fifo", "loop", "script", "damaged"])
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda path: None, "no such file or directory"),
+        (lambda path: path.mkdir(), "not a regular file"),
+        (os.mkfifo, "not a regular file"),
+        (lambda path: path.symlink_to("api2"), "too many levels of symbolic links"),
+        (lambda path: path.write_text("#!/bin/sh\n"), "not an ELF file"),
+        (
+            lambda path: path.write_bytes(fixtures.make_elf(buildinfo=b"\xff Go buildinf:\x05\x00" + b"\0" * 16)),
+            "Go build information with pointers of 5 bytes",
+        ),
+    ],
+    ids=["absent", "folder", "fifo", "loop", "script", "damaged"],
+)
 def test_binaries_that_are_none(host: Host, make: Any, error: str) -> None:
     make(host.tree.root / "opt/api/api2")
     assert host.services([{"name": "api", "binary": "/opt/api/api2"}])["api"]["binary"]["error"] == error
@@ -419,10 +522,15 @@ def test_links_stay_below_the_root_of_the_tree(host: Host) -> None:
 
 # --- units
 
+
 def test_unit_files_and_files_that_systemd_does_not_read(host: Host) -> None:
     api(host)
-    host.unit("api.service", main=80, fragment="[Service]\nLimitNOFILE=1024\n",
-              drop_ins=[("10-a.conf", "[Service]\nLimitNOFILE=64K\n"), ("20-b.conf", "[Service]\nFoo=1\n")])
+    host.unit(
+        "api.service",
+        main=80,
+        fragment="[Service]\nLimitNOFILE=1024\n",
+        drop_ins=[("10-a.conf", "[Service]\nLimitNOFILE=64K\n"), ("20-b.conf", "[Service]\nFoo=1\n")],
+    )
     for name in ("30-c.txt", "limits", "40-d.conf~", "50-e.conf.dpkg-old", "README", ".swp", "60-f.conf.disabled"):
         host.tree.file(f"/etc/systemd/system/api.service.d/{name}", "[Service]\n")
     one = host.services()["api"]
@@ -434,7 +542,9 @@ def test_unit_files_and_files_that_systemd_does_not_read(host: Host) -> None:
 def test_masked_unit(host: Host) -> None:
     host.unit("api.service", LoadState="masked")
     host.units["api.service"]["FragmentPath"] = "/etc/systemd/system/api.service"
-    os.mkfifo(host.tree.root / "etc/systemd/system/api.service") if host.tree.file("/etc/systemd/system/x", "") else None
+    # As the link to /dev/null that it is: opening it for reading must not be tried.
+    (host.tree.root / "etc/systemd/system").mkdir(parents=True)
+    os.mkfifo(host.tree.root / "etc/systemd/system/api.service")
     one = host.services([{"name": "api"}])["api"]
     assert (one["properties"]["LoadState"], one["unit_files"]) == ("masked", [])
 
@@ -443,17 +553,32 @@ def test_unit_file_that_is_gone(host: Host) -> None:
     host.unit("api.service", fragment="[Service]\n")
     (host.tree.root / "etc/systemd/system/api.service").unlink()
     assert host.services([{"name": "api"}])["api"]["unit_files"] == [
-        {"path": "/etc/systemd/system/api.service", "directives": [], "problems": [], "error": "no such file or directory"}]
+        {"path": "/etc/systemd/system/api.service", "directives": [], "problems": [], "error": "no such file or directory"}
+    ]
 
 
-@pytest.mark.parametrize(("prepare", "kind", "message"), [
-    (lambda host: setattr(host, "failure", Unavailable("systemctl is not installed")), "unavailable", "systemctl is not installed"),
-    (lambda host: setattr(host, "failure", TimeoutError("systemctl did not end within 8.0 s")), "timeout",
-     "systemctl did not end within 8.0 s"),
-    (lambda host: setattr(host, "answer", (1, "", "Failed to connect to bus: No such file or directory\n")), "unavailable",
-     "systemctl: Failed to connect to bus: No such file or directory (rc 1)"),
-    (lambda host: (host.tree.root / "run/systemd/system").rmdir(), "unavailable", "systemd is not the init system here"),
-], ids=["absent", "hangs", "no bus", "other init"])
+@pytest.mark.parametrize(
+    ("prepare", "kind", "message"),
+    [
+        (
+            lambda host: setattr(host, "failure", Unavailable("systemctl is not installed")),
+            "unavailable",
+            "systemctl is not installed",
+        ),
+        (
+            lambda host: setattr(host, "failure", TimeoutError("systemctl did not end within 8.0 s")),
+            "timeout",
+            "systemctl did not end within 8.0 s",
+        ),
+        (
+            lambda host: setattr(host, "answer", (1, "", "Failed to connect to bus: No such file or directory\n")),
+            "unavailable",
+            "systemctl: Failed to connect to bus: No such file or directory (rc 1)",
+        ),
+        (lambda host: (host.tree.root / "run/systemd/system").rmdir(), "unavailable", "systemd is not the init system here"),
+    ],
+    ids=["absent", "hangs", "no bus", "other init"],
+)
 def test_without_an_answer_of_systemd(host: Host, prepare: Any, kind: str, message: str) -> None:
     """The processes are listed all the same, and what is missing is named."""
     api(host)
@@ -475,32 +600,66 @@ def test_declared_by_name_where_there_is_no_systemd(host: Host) -> None:
 
 # --- what may not be read, and what goes away
 
+
 def test_unreadable_processes_are_counted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     api(host)
     host.tree.process(90, "/opt/api/api", cgroup="/system.slice/hidden.service", comm="hidden")
     host.tree.process(91, "/opt/api/api", cgroup="/", comm="kworker/0:1", flags=0x208040)
     host.unit("hidden.service", main=90, exec_start="/opt/api/api")
-    real = os.stat
-
-    def stat(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
-        return real(path, *args, **kwargs)
+    original = services.Scan.exe_path
 
     def exe_path(self: services.Scan, pid: int) -> str:
         if pid in (90, 91):
             raise PermissionError(13, "Permission denied")
         return original(self, pid)
-    original = services.Scan.exe_path
-    monkeypatch.setattr(os, "stat", stat)
+
     monkeypatch.setattr(services.Scan, "exe_path", exe_path)
     facts = host.facts()
-    assert facts["services"]["unreadable"]["processes"] == 1, "kernel threads are no programs"
-    assert facts["services"]["unreadable"]["commands"] == ["hidden"]
-    assert "may" in facts["services"]["unreadable"]["reason"] or "root only" in facts["services"]["unreadable"]["reason"]
+    reason = (
+        "the executables of some processes may not be read, even by root (a security module, a missing capability)"
+        if os.geteuid() == 0
+        else "the executables of other users' processes are readable by root only"
+    )
+    assert facts["services"]["unreadable"] == {"processes": 1, "commands": ["hidden"], "hidden": False, "reason": reason}, (
+        "kernel threads are no programs"
+    )
     hidden = {one["name"]: one for one in facts["services"]["services"]}["hidden"]
     process = hidden["processes"][0]
     assert (process["pid"], process["go"], process["exe"], process["running"]) == (90, None, None, None)
     assert process["unreadable"] == ["exe: permission denied"]
     assert process["limits"] == {"nofile": {"soft": 1024, "hard": 524288}}
+
+
+def test_hidepid(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """hidepid=1: the ids of others are there, nothing below them can be read. hidepid=2: not even the ids."""
+    api(host)
+    original_stat, original_read = services.Scan.exe_path, Context.read_bytes
+
+    def exe_path(self: services.Scan, pid: int) -> str:
+        if pid == 80:
+            raise PermissionError(1, "Operation not permitted")
+        return original_stat(self, pid)
+
+    def read_bytes(self: Context, path: str, limit: int = 1 << 20) -> bytes:
+        if path.startswith("/proc/80/"):
+            raise PermissionError(1, "Operation not permitted")
+        return original_read(self, path, limit)
+
+    monkeypatch.setattr(services.Scan, "exe_path", exe_path)
+    monkeypatch.setattr(Context, "read_bytes", read_bytes)
+    one = host.services([{"name": "api"}])["api"]
+    assert one["main_pid"] == 80
+    assert {key: value for key, value in one["processes"][0].items() if value is not None} == {
+        "pid": 80,
+        "unreadable": ["status: permission denied"],
+    }
+    monkeypatch.setattr(os, "listdir", lambda path: ["700", "self"])
+    assert host.facts()["services"]["unreadable"] == {
+        "processes": 0,
+        "commands": [],
+        "hidden": True,
+        "reason": "/proc hides the processes of other users (hidepid)",
+    }
 
 
 @pytest.mark.parametrize("name", ["limits", "environ", "cgroup", "cmdline"])
@@ -512,6 +671,7 @@ def test_one_unreadable_file_costs_only_its_value(host: Host, monkeypatch: pytes
         if path == f"/proc/80/{name}":
             raise PermissionError(13, "Permission denied")
         return original(self, path, limit)
+
     monkeypatch.setattr(Context, "read_bytes", read_bytes)
     found = host.services([{"name": "api", "binary": "/opt/api/api"}])
     process = found["api"]["processes"][0]
@@ -522,7 +682,9 @@ def test_one_unreadable_file_costs_only_its_value(host: Host, monkeypatch: pytes
         assert (process[key], process["unreadable"]) == (None, [f"{key}: permission denied"])
 
 
-@pytest.mark.parametrize("name", ["status", "stat", "limits", "cgroup", "cmdline", "environ", "net/tcp", "net/unix", "ns/net", "exe"])
+@pytest.mark.parametrize(
+    "name", ["status", "stat", "limits", "cgroup", "cmdline", "environ", "net/tcp", "net/unix", "ns/net", "exe"]
+)
 @pytest.mark.parametrize("error", [FileNotFoundError(2, "gone"), ProcessLookupError(3, "gone")], ids=["gone", "no process"])
 def test_a_process_that_ends_while_it_is_read(host: Host, monkeypatch: pytest.MonkeyPatch, name: str, error: OSError) -> None:
     api(host)
@@ -546,6 +708,7 @@ def test_a_process_that_ends_while_it_is_read(host: Host, monkeypatch: pytest.Mo
     def opening(path: Any, *args: Any, **kwargs: Any) -> Any:
         ended(path)
         return original_open(path, *args, **kwargs)
+
     monkeypatch.setattr(Context, "read_bytes", read_bytes)
     monkeypatch.setattr(os, "readlink", readlink)
     monkeypatch.setattr("builtins.open", opening)
@@ -565,7 +728,9 @@ def test_more_descriptors_than_are_looked_at(host: Host, monkeypatch: pytest.Mon
 def test_connections_behind_the_listeners_are_not_read(host: Host) -> None:
     api(host)
     path = host.tree.root / "proc/80/net/tcp"
-    connection = "   1: 0100007F:1F90 0100007F:C000 01 00000000:00000000 00:00000000 00000000     0        0 {} 1 0 20 4 30 10 -1\n"
+    connection = (
+        "   1: 0100007F:1F90 0100007F:C000 01 00000000:00000000 00:00000000 00000000     0        0 {} 1 0 20 4 30 10 -1\n"
+    )
     path.write_text(path.read_text() + "".join(connection.format(5000 + number) for number in range(200_000)))
     started = time.process_time()
     assert host.services()["api"]["processes"][0]["listeners"][0]["port"] == 8080
@@ -574,32 +739,58 @@ def test_connections_behind_the_listeners_are_not_read(host: Host) -> None:
 
 # --- cgroups
 
+
 def test_cgroup_values_and_the_tightest_of_the_parents(host: Host) -> None:
     api(host)
     base = "/sys/fs/cgroup/system.slice"
-    for path, text in {"api.service/memory.max": "1073741824", "api.service/memory.high": "max", "api.service/memory.current": "52428800",
-                       "api.service/cpu.max": "200000 100000", "api.service/pids.max": "200", "api.service/pids.current": "9",
-                       "memory.max": "536870912", "cpu.max": "max 100000", "pids.max": "max"}.items():
+    for path, text in {
+        "api.service/memory.max": "1073741824",
+        "api.service/memory.high": "max",
+        "api.service/memory.current": "52428800",
+        "api.service/cpu.max": "200000 100000",
+        "api.service/pids.max": "200",
+        "api.service/pids.current": "9",
+        "memory.max": "536870912",
+        "cpu.max": "max 100000",
+        "pids.max": "max",
+    }.items():
         host.tree.file(f"{base}/{path}", text + "\n")
     assert host.services()["api"]["processes"][0]["cgroup"] == {
-        "path": "/system.slice/api.service", "memory_max": 1073741824, "memory_high": "max", "memory_current": 52428800, "cpu_quota": 2.0,
-        "pids_max": 200, "pids_current": 9,
-        "effective": {"memory_max": {"value": 536870912, "path": "/system.slice"},
-                      "cpu_quota": {"value": 2.0, "path": "/system.slice/api.service"},
-                      "pids_max": {"value": 200, "path": "/system.slice/api.service"}}}
+        "path": "/system.slice/api.service",
+        "memory_max": 1073741824,
+        "memory_high": "max",
+        "memory_current": 52428800,
+        "cpu_quota": 2.0,
+        "pids_max": 200,
+        "pids_current": 9,
+        "effective": {
+            "memory_max": {"value": 536870912, "path": "/system.slice"},
+            "cpu_quota": {"value": 2.0, "path": "/system.slice/api.service"},
+            "pids_max": {"value": 200, "path": "/system.slice/api.service"},
+        },
+    }
 
 
 def test_cgroup_v1(host: Host) -> None:
     api(host)
-    host.tree.file("/proc/80/cgroup", "5:cpu,cpuacct:/system.slice/api.service\n4:memory:/system.slice/api.service\n"
-                                      "1:name=systemd:/system.slice/api.service\n0::/\n")
-    host.tree.file("/proc/self/mountinfo", "".join(
-        f"3{number} 23 0:2{number} / /sys/fs/cgroup/{name} rw - cgroup cgroup rw,{name}\n"
-        for number, name in enumerate(("cpu,cpuacct", "memory"))))
-    for path, text in {"cpu,cpuacct/system.slice/api.service/cpu.cfs_quota_us": "150000",
-                       "cpu,cpuacct/system.slice/api.service/cpu.cfs_period_us": "100000",
-                       "memory/system.slice/api.service/memory.limit_in_bytes": "9223372036854771712",
-                       "memory/system.slice/api.service/memory.usage_in_bytes": "4096"}.items():
+    host.tree.file(
+        "/proc/80/cgroup",
+        "5:cpu,cpuacct:/system.slice/api.service\n4:memory:/system.slice/api.service\n"
+        "1:name=systemd:/system.slice/api.service\n0::/\n",
+    )
+    host.tree.file(
+        "/proc/self/mountinfo",
+        "".join(
+            f"3{number} 23 0:2{number} / /sys/fs/cgroup/{name} rw - cgroup cgroup rw,{name}\n"
+            for number, name in enumerate(("cpu,cpuacct", "memory"))
+        ),
+    )
+    for path, text in {
+        "cpu,cpuacct/system.slice/api.service/cpu.cfs_quota_us": "150000",
+        "cpu,cpuacct/system.slice/api.service/cpu.cfs_period_us": "100000",
+        "memory/system.slice/api.service/memory.limit_in_bytes": "9223372036854771712",
+        "memory/system.slice/api.service/memory.usage_in_bytes": "4096",
+    }.items():
         host.tree.file(f"/sys/fs/cgroup/{path}", text + "\n")
     values = host.services()["api"]["processes"][0]["cgroup"]
     assert (values["cpu_quota"], values["memory_max"], values["memory_current"], values["pids_max"]) == (1.5, "max", 4096, None)
@@ -608,11 +799,19 @@ def test_cgroup_v1(host: Host) -> None:
 def test_absent_controllers_are_null(host: Host) -> None:
     api(host)
     assert host.services()["api"]["processes"][0]["cgroup"] == {
-        "path": "/system.slice/api.service", "memory_max": None, "memory_high": None, "memory_current": None, "cpu_quota": None,
-        "pids_max": None, "pids_current": None, "effective": {}}
+        "path": "/system.slice/api.service",
+        "memory_max": None,
+        "memory_high": None,
+        "memory_current": None,
+        "cpu_quota": None,
+        "pids_max": None,
+        "pids_current": None,
+        "effective": {},
+    }
 
 
 # --- cost, and this machine
+
 
 def test_500_processes(host: Host) -> None:
     for number in range(100):

@@ -1,0 +1,353 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "fixtures" / "pprof"))
+
+import pprof_fixtures as fixtures
+import pytest
+
+from ansible_collections.goready.preflight.plugins.plugin_utils import engine
+from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Policy
+from ansible_collections.goready.preflight.plugins.sub_plugins.check import pprof
+
+CHECKS = {one.id: one for one in engine.checks_of(pprof)}
+
+
+def run(facts, check, policy=None):
+    """{subject: (status, severity, reason)} of one check, through the engine."""
+    results = engine.run([CHECKS[check]], facts, policy or Policy())
+    assert len({result.subject for result in results}) == len(results), "two results with one fingerprint"
+    return {result.subject: (result.status, result.severity, result.reason) for result in results}
+
+
+def short(results):
+    return {subject: result[:2] for subject, result in results.items()}
+
+
+def only(*services, **edits):
+    """The recorded facts with these services' endpoints alone; ``edits`` go into every endpoint."""
+    facts = fixtures.facts()
+    facts["pprof"]["endpoints"] = [{**one, **edits} for one in facts["pprof"]["endpoints"] if one["service"] in services]
+    return facts
+
+
+def rebind(facts, address, port=None, proto="tcp"):
+    for part in (*facts["pprof"]["endpoints"], *facts["outside"]["endpoints"]):
+        part["listener"].update(address=address, proto=proto, path=None, port=port or part["listener"]["port"])
+    return facts
+
+
+def test_the_catalogue():
+    assert {one.id: one.severity for one in CHECKS.values()} == {
+        "pprof.bind": "critical", "pprof.reachable": "critical", "pprof.public_mux": "critical", "pprof.expvar": "high"}
+    for one in CHECKS.values():
+        assert one.remediation.role == "pprof_guard" and one.remediation.hint and "ource: Go" in one.why and one.judged
+
+
+# --- the recorded host, whole
+
+
+def test_bind_on_the_recorded_host():
+    assert run(fixtures.facts(), "pprof.bind") == {
+        "api 127.0.0.1:6060": ("pass", "critical", "/debug/pprof/ is served on 127.0.0.1:6060, which only this machine reaches."),
+        "orders 192.0.2.2:18083": ("pass", "critical",
+                                   "192.0.2.2:18083 is beyond loopback, but refuses us without credentials (401)."),
+        "raft [::]:18084": ("unknown", "low", "Whether [::]:18084 serves /debug/pprof/ is not known: did not answer within 1 s."),
+        "shop [::]:18080": ("fail", "critical", "/debug/pprof/ is served to anybody on [::]:18080: on every address of the host; "
+                            "loopback or a unix socket is wanted."),
+        "worker unix:/run/worker.sock": ("pass", "critical",
+                                         "/debug/pprof/ is served on unix:/run/worker.sock, which only this machine reaches."),
+    }
+
+
+def test_reachable_on_the_recorded_host():
+    assert run(fixtures.facts(), "pprof.reachable") == {
+        "orders 192.0.2.2:18083": ("pass", "critical",
+                                   "192.0.2.2:18083 answers the controller, but serves it no debug endpoint (status 401)."),
+        "raft [::]:18084": ("unknown", "low",
+                            "Whether others reach debug endpoints on port 18084 is not known: did not answer within 1 s."),
+        "shop [::]:18080": ("fail", "critical",
+                            "The controller reads /debug/pprof/ at 192.0.2.2:18080: so does everybody with the same network path."),
+    }
+
+
+def test_public_mux_on_the_recorded_host():
+    assert short(run(fixtures.facts(), "pprof.public_mux")) == {
+        "api 127.0.0.1:6060": ("pass", "critical"),
+        "shop [::]:18080": ("fail", "critical"),
+        "worker unix:/run/worker.sock": ("unknown", "medium"),
+    }
+
+
+def test_expvar_on_the_recorded_host():
+    assert run(fixtures.facts(), "pprof.expvar") == {
+        "orders 192.0.2.2:18083": ("pass", "high",
+                                   "192.0.2.2:18083 is beyond loopback, but refuses us without credentials (401)."),
+        "raft [::]:18084": ("unknown", "low", "Whether [::]:18084 serves /debug/vars is not known: did not answer within 1 s."),
+        "shop [::]:18080": ("fail", "high", "/debug/vars is served to anybody on [::]:18080: on every address of the host; "
+                            "loopback or a unix socket is wanted."),
+        "stats 127.0.0.1:18085": ("pass", "high",
+                                  "/debug/vars is served on 127.0.0.1:18085, which only this machine reaches."),
+    }
+
+
+def test_the_finding_carries_what_a_person_needs():
+    [result] = [one for one in engine.run([CHECKS["pprof.reachable"]], fixtures.facts(), Policy()) if one.status == "fail"]
+    assert result.evidence == (
+        "from the controller: GET /debug/pprof/ answered 200 with the index of net/http/pprof",
+        "from the controller: GET /debug/vars answered 200 with the variables cmdline and memstats",
+        "port 22 of 192.0.2.2 answers the controller directly")
+    assert result.remediation.command == (
+        "curl -sS -k -m 3 -o /dev/null -w '%{http_code}\\n' http://192.0.2.2:18080/debug/pprof/")
+    [result] = [one for one in engine.run([CHECKS["pprof.bind"]], fixtures.facts(), Policy()) if one.status == "fail"]
+    assert result.evidence[0].startswith("listener [::]:18080, http, PID ")
+    assert result.evidence[1] == "GET /debug/pprof/ answered 200 with the index of net/http/pprof"
+    assert (result.actual, result.expected) == ("[::]:18080", "loopback or unix")
+
+
+# --- a clean host, an empty one, one that could not be looked into
+
+
+@pytest.mark.parametrize(("check", "reason"), [
+    ("pprof.bind", "No listener serves /debug/pprof/ (2 listeners of Go processes asked)."),
+    ("pprof.reachable", "No listener beyond loopback serves debug endpoints, so there was nothing to try (2 listeners of Go "
+                        "processes asked)."),
+    ("pprof.public_mux", "No listener serves /debug/pprof/ (2 listeners of Go processes asked)."),
+    ("pprof.expvar", "No listener serves /debug/vars (2 listeners of Go processes asked)."),
+])
+def test_metrics_and_an_application_without_debugging_are_no_finding(check, reason):
+    facts = only("exporter", "api")
+    facts["pprof"]["endpoints"] = [one for one in facts["pprof"]["endpoints"] if not one["pprof"]["served"]]
+    assert len(facts["pprof"]["endpoints"]) == 2
+    assert run(facts, check) == {"": ("pass", CHECKS[check].severity, reason)}
+    [result] = engine.run([CHECKS[check]], facts, Policy())
+    assert any(line.startswith("exporter [::]:19090: GET /debug/pprof/ answered 404") for line in result.evidence)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_no_go_service_at_all(check):
+    facts = only()
+    facts["outside"] = {"direct": None, "address": "web1", "reason": "", "endpoints": []}
+    assert run(facts, check) == {"": ("notapplicable", CHECKS[check].severity, "No Go process listens on this host.")}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_what_was_not_collected_is_not_judged(check):
+    facts = only()
+    del facts["pprof"]["endpoints"]
+    facts["errors"] = [{"part": "pprof.endpoints", "kind": "unavailable", "message": "the services were not collected"}]
+    assert short(run(facts, check)) == {"": ("unknown", CHECKS[check].severity)}
+    facts["errors"][0].update(kind="timeout")
+    assert short(run(facts, check)) == {"": ("error", CHECKS[check].severity)}
+
+
+UNREADABLE = {"processes": 3, "commands": ["api", "sshd"], "hidden": False,
+              "reason": "the executables of other users' processes are readable by root only"}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize(("unreadable", "privileged", "services", "severity"), [
+    (UNREADABLE, False, (), None),
+    (UNREADABLE, False, ({"name": "api"},), "low"),
+    (UNREADABLE, True, (), "low"),
+    ({"processes": 0, "commands": [], "hidden": True, "reason": "/proc hides the processes of other users (hidepid)"}, False, (),
+     None),
+])
+def test_an_ordinary_user_is_told_what_he_cannot_see(check, unreadable, privileged, services, severity):
+    facts = only("exporter")
+    facts["collected"]["privileged"] = privileged
+    facts["services"]["unreadable"] = unreadable
+    assert run(facts, check, Policy(services=services)) == {
+        "": ("unknown", severity or CHECKS[check].severity, f"Listeners may have been missed: {unreadable['reason']}.")}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize(("go", "declared", "line", "status"), [
+    (True, False, "fds: permission denied", "unknown"),
+    (True, False, "listeners: of 9000 descriptors only the first 8192 were looked at", "unknown"),
+    (False, True, "fds: permission denied", "unknown"),
+    (False, False, "fds: permission denied", "pass"),
+    (True, True, "environ: permission denied", "pass"),
+])
+def test_a_process_whose_listeners_are_not_known(check, go, declared, line, status):
+    facts = only("exporter")
+    [service] = [one for one in facts["services"]["services"] if one["name"] == "exporter"]
+    service["declared"] = declared
+    service["processes"][0].update(go=go, unreadable=[line])
+    results = run(facts, check)
+    assert short(results) == {"": (status, CHECKS[check].severity)}
+    if status == "unknown":
+        assert results[""][2] == "What a service's process listens on could not be read."
+
+
+# --- bind
+
+
+@pytest.mark.parametrize(("address", "status", "reach"), [
+    ("127.0.0.1", "pass", None), ("127.0.0.53", "pass", None), ("::1", "pass", None), ("::ffff:127.0.0.1", "pass", None),
+    ("0.0.0.0", "fail", "on 0.0.0.0:18080: on every address of the host"),
+    ("10.0.0.5", "fail", "on 10.0.0.5:18080: for everybody with a route to that address"),
+    ("192.168.1.5", "fail", "on 192.168.1.5:18080: for everybody with a route to that address"),
+    ("fe80::1", "fail", "on [fe80::1]:18080: for everybody with a route to that address"),
+])
+def test_bind_judges_the_address(address, status, reach):
+    [(found, severity, reason)] = run(rebind(only("shop"), address), "pprof.bind").values()
+    assert (found, severity) == (status, "critical")
+    if reach:
+        assert reason == f"/debug/pprof/ is served to anybody {reach}; loopback or a unix socket is wanted."
+
+
+def test_bind_in_a_container():
+    facts = only("shop", namespace="other", container={"runtime": "podman", "id": "0123456789ab"})
+    [(status, severity, reason)] = run(facts, "pprof.bind").values()
+    assert (status, severity) == ("fail", "high")
+    assert reason == ("/debug/pprof/ is served to anybody on [::]:18080 inside its container's network: for everything on that "
+                      "network, and wherever the port is published; loopback or a unix socket is wanted.")
+    assert run(facts, "pprof.reachable") == {
+        "shop [::]:18080": ("unknown", "medium", "Where [::]:18080 is published, and so who reaches it, is not known.")}
+    assert short(run(facts, "pprof.expvar")) == {"shop [::]:18080": ("fail", "medium")}
+    # With the host's network it is a listener of the host.
+    assert short(run({**facts, "pprof": {"endpoints": [{**facts["pprof"]["endpoints"][0], "namespace": "host"}]}}, "pprof.bind")) == {
+        "shop [::]:18080": ("fail", "critical")}
+
+
+def test_two_containers_of_one_service_are_told_apart():
+    facts = only("shop", namespace="other")
+    first = facts["pprof"]["endpoints"][0]
+    second = copy.deepcopy(first)
+    first["container"], second["container"] = {"runtime": "docker", "id": "aaa"}, {"runtime": "docker", "id": "bbb"}
+    facts["pprof"]["endpoints"].append(second)
+    assert set(run(facts, "pprof.bind")) == {"shop [::]:18080 @aaa", "shop [::]:18080 @bbb"}
+
+
+@pytest.mark.parametrize(("edits", "status", "severity"), [
+    ({}, "unknown", "low"),
+    ({"declared": True}, "unknown", "critical"),
+    ({"state": "not_probed", "error": "not reached in the time for all listeners"}, "unknown", "critical"),
+    ({"state": "tls", "error": "TLS handshake failed: x"}, "unknown", "medium"),
+    ({"state": "namespace", "namespace": None, "error": "in a container whose network namespace cannot be read"}, "unknown", "medium"),
+    ({"state": "client_certificate", "authentication": True}, "pass", "critical"),
+], ids=lambda value: json.dumps(value) if isinstance(value, dict) else "")
+@pytest.mark.parametrize("check", ["pprof.bind", "pprof.expvar"])
+def test_what_is_not_known_of_a_listener_beyond_loopback(check, edits, status, severity):
+    severity = CHECKS[check].severity if severity == "critical" else severity
+    assert short(run(only("raft", **edits), check)) == {"raft [::]:18084": (status, severity)}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_silence_on_loopback_is_nobodys_business(check):
+    assert short(run(rebind(only("raft"), "127.0.0.1"), check)) == {"": ("pass", CHECKS[check].severity)}
+
+
+# --- reachable
+
+
+def answer(facts, **edits):
+    facts["outside"]["endpoints"] = [{**one, **edits} for one in facts["outside"]["endpoints"] if one["service"] == "shop"]
+    return facts
+
+
+@pytest.mark.parametrize(("edits", "status", "severity", "reason"), [
+    ({"state": "closed", "open": False, "pprof": None, "expvar": None, "error": "connection refused"}, "pass", "critical",
+     "192.0.2.2:18080 does not let the controller in (connection refused)."),
+    ({"state": "filtered", "open": False, "pprof": None, "expvar": None, "error": "no connection within 1 s"}, "pass", "critical",
+     "192.0.2.2:18080 does not let the controller in (no connection within 1 s)."),
+    ({"pprof": False, "expvar": False, "status": 403}, "pass", "critical",
+     "192.0.2.2:18080 answers the controller, but serves it no debug endpoint (status 403)."),
+    ({"pprof": False}, "fail", "high",
+     "The controller reads /debug/vars at 192.0.2.2:18080: so does everybody with the same network path."),
+    ({"pprof": False, "expvar": None}, "unknown", "critical", None),
+    ({"state": None, "open": None, "pprof": None, "expvar": None, "error": "no direct path"}, "unknown", "critical",
+     "Whether others reach debug endpoints on port 18080 is not known: no direct path."),
+    ({"address": "fd00::5"}, "fail", "critical",
+     "The controller reads /debug/pprof/ at [fd00::5]:18080: so does everybody with the same network path."),
+])
+def test_reachable(edits, status, severity, reason):
+    [(found, weight, said)] = run(answer(only("shop"), **edits), "pprof.reachable").values()
+    assert (found, weight) == (status, severity)
+    assert reason is None or said == reason
+
+
+def test_reachable_of_a_listener_that_the_host_saw_serve_pprof_only():
+    """What the host ruled out need not be asked from outside."""
+    facts = answer(only("shop"), pprof=False, expvar=None, status=404)
+    facts["pprof"]["endpoints"][0]["expvar"]["served"] = False
+    assert short(run(facts, "pprof.reachable")) == {"shop [::]:18080": ("pass", "critical")}
+
+
+def test_reachable_without_the_outside_view():
+    facts = only("shop")
+    del facts["outside"]
+    assert run(facts, "pprof.reachable") == {
+        "shop [::]:18080": ("unknown", "critical", "Port 18080 was not tried from another machine.")}
+    facts = only("api", "worker", "stats")
+    del facts["outside"]
+    assert short(run(facts, "pprof.reachable")) == {"": ("pass", "critical")}
+
+
+@pytest.mark.parametrize(("service", "severity"), [("shop", "critical"), ("orders", "low"), ("raft", "low")])
+def test_what_nobody_tried_weighs_what_it_was_worth_on_the_host(service, severity):
+    facts = only(service)
+    del facts["outside"]
+    assert [result[:2] for result in run(facts, "pprof.reachable").values()] == [("unknown", severity)]
+
+
+# --- public_mux
+
+
+@pytest.mark.parametrize(("address", "shared", "status", "severity"), [
+    ("0.0.0.0", True, "fail", "critical"),
+    ("127.0.0.1", True, "fail", "high"),
+    ("127.0.0.1", False, "pass", "critical"),
+    ("0.0.0.0", False, "pass", "critical"),
+    ("127.0.0.1", None, "unknown", "medium"),
+])
+def test_public_mux(address, shared, status, severity):
+    facts = rebind(only("shop", shared=shared), address)
+    assert [result[:2] for result in run(facts, "pprof.public_mux").values()] == [(status, severity)]
+
+
+def test_public_mux_on_loopback_says_why_it_matters():
+    [(unused, unused, reason)] = run(rebind(only("shop"), "127.0.0.1"), "pprof.public_mux").values()
+    assert reason == ("The application's own listener 127.0.0.1:18080 serves /debug/pprof/ too: a reverse proxy that forwards every "
+                      "path publishes it; a listener of its own on loopback is wanted.")
+    [result] = engine.run([CHECKS["pprof.public_mux"]], rebind(only("shop"), "127.0.0.1"), Policy())
+    assert result.evidence[-1] == "GET / answered 200 with text/html"
+
+
+# --- expvar
+
+
+@pytest.mark.parametrize(("service", "address", "shared", "status", "severity"), [
+    ("stats", "0.0.0.0", None, "fail", "high"),
+    ("stats", "10.0.0.5", False, "fail", "high"),
+    ("stats", "127.0.0.1", None, "pass", "high"),
+    ("shop", "127.0.0.1", True, "fail", "medium"),
+])
+def test_expvar(service, address, shared, status, severity):
+    facts = rebind(only(service, shared=shared), address)
+    assert [result[:2] for result in run(facts, "pprof.expvar").values()] == [(status, severity)]
+
+
+# --- all of them
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_order_of_the_facts_does_not_matter(check):
+    facts, turned = fixtures.facts(), fixtures.facts()
+    turned["pprof"]["endpoints"].reverse()
+    turned["outside"]["endpoints"].reverse()
+    assert engine.run([CHECKS[check]], facts, Policy()) == engine.run([CHECKS[check]], turned, Policy())
+
+
+def test_results_are_json_and_do_not_hold_the_command_line():
+    results = engine.run(CHECKS.values(), fixtures.facts(), Policy())
+    text = json.dumps([result.as_dict() for result in results])
+    assert "secret-of-the-fixture" not in text and len(results) == 15
