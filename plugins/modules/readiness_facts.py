@@ -464,9 +464,13 @@ facts:
               returned: success
               type: str
             runs:
-              description: Whether it could be run.
+              description: Whether it could be run, V(null) where it was not tried.
               returned: success
               type: bool
+            run_as:
+              description: The user that it was run as.
+              returned: success
+              type: str
             error:
               description: Why not.
               returned: success
@@ -488,11 +492,19 @@ facts:
               description: Mode of the folder.
               returned: success
               type: str
+            in_home:
+              description: Whether it lies in its owner's home.
+              returned: success
+              type: bool
             writable_by_others:
               description: What others than its owner can write.
               returned: success
               type: list
               elements: str
+            writable_seen:
+              description: How many of its files were looked at.
+              returned: success
+              type: int
             env:
               description: What C(go env) says, by variable.
               returned: success
@@ -528,13 +540,90 @@ facts:
               returned: success
               type: str
             env:
-              description: Its Go variables, by name.
+              description: The Go variables that are set in it, by name.
               returned: success
               type: dict
             error:
               description: Why it could not be asked.
               returned: success
               type: str
+            others:
+              description: Further GOROOTs behind the first in its PATH.
+              returned: success
+              type: list
+              elements: str
+            goenv:
+              description: What C(go env -w) keeps for its user.
+              returned: success
+              type: dict
+              contains:
+                path:
+                  description: File.
+                  returned: success
+                  type: str
+                values:
+                  description: Its values by variable.
+                  returned: success
+                  type: dict
+            effective:
+              description: Go variables by name as they work out, V(null) where no go is seen.
+              returned: success
+              type: dict
+            goroot_variable:
+              description: What the variable GOROOT names.
+              returned: success
+              type: dict
+              contains:
+                path:
+                  description: Its value.
+                  returned: success
+                  type: str
+                realpath:
+                  description: The same without symlinks.
+                  returned: success
+                  type: str
+                exists:
+                  description: Whether that folder exists.
+                  returned: success
+                  type: bool
+                version:
+                  description: The version of Go in it.
+                  returned: success
+                  type: str
+            gopath:
+              description: The folders of GOPATH.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                path:
+                  description: Folder.
+                  returned: success
+                  type: str
+                exists:
+                  description: Whether it exists.
+                  returned: success
+                  type: bool
+                owner:
+                  description: Owner.
+                  returned: success
+                  type: str
+                mode:
+                  description: Mode.
+                  returned: success
+                  type: str
+                writable:
+                  description: Whether the user can write to it.
+                  returned: success
+                  type: bool
+                everybody:
+                  description: Whether everybody can.
+                  returned: success
+                  type: bool
+                in_goroot:
+                  description: Whether it lies in a GOROOT.
+                  returned: success
+                  type: bool
         gvm:
           description: The installations of gvm.
           returned: success
@@ -571,6 +660,14 @@ facts:
                   description: The version in its C(VERSION) file.
                   returned: success
                   type: str
+                go:
+                  description: Whether its go command is there.
+                  returned: success
+                  type: bool
+                environment:
+                  description: Whether its environment file is there.
+                  returned: success
+                  type: bool
     services:
       description: Subset C(services).
       returned: success
@@ -890,7 +987,7 @@ facts:
                   returned: success
                   type: bool
                 limits:
-                  description: Resource limits by name (C(nofile), C(nproc), C(core), C(memlock), C(as)), each with C(soft) and C(hard).
+                  description: Resource limits by name (C(nofile), C(nproc) and so on), each with C(soft) and C(hard).
                   returned: success
                   type: dict
                 fds:
@@ -1078,6 +1175,15 @@ facts:
               description: The container of its process.
               returned: success
               type: dict
+              contains:
+                runtime:
+                  description: V(podman), V(docker), V(containerd), V(lxc) or V(unknown).
+                  returned: success
+                  type: str
+                id:
+                  description: The first characters of its id.
+                  returned: success
+                  type: str
             namespace:
               description: Whose network it is in, V(host) or V(other).
               returned: success
@@ -1281,6 +1387,8 @@ facts:
       type: dict
 """
 
+from typing import Any, Dict, List, Mapping  # noqa: E402
+
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
 from ansible_collections.goready.preflight.plugins.module_utils import collecting  # noqa: E402
@@ -1298,7 +1406,7 @@ SUBSETS = {
 AFTER = {"pprof": "services"}
 
 
-class ReadOnlyModule(AnsibleModule):
+class ReadOnlyModule(AnsibleModule):  # type: ignore[misc]
     """AnsibleModule writes its arguments to the host's log: that would be the one thing this module writes, and the
     headers of probes may hold credentials."""
 
@@ -1306,12 +1414,12 @@ class ReadOnlyModule(AnsibleModule):
         return
 
 
-def read(params: dict) -> dict:
+def read(params: Mapping[str, Any]) -> Dict[str, Any]:
     """The facts document for validated module arguments."""
     wanted = set(params["subsets"])
     if "pprof" in wanted:
         wanted.add("services")
-    parts = {name: SUBSETS[name] for name in SUBSETS if name in wanted}
+    parts: Dict[str, List[Any]] = {name: list(SUBSETS[name]) for name in SUBSETS if name in wanted}
     if params["probes"]:
         # Most hosts are asked none, and every import is compiled anew on every host.
         from ansible_collections.goready.preflight.plugins.module_utils.collect import probes

@@ -85,7 +85,7 @@ def parse(variables: Mapping[str, Any], *, hostname: str = "localhost", groups: 
             return fallback
 
     go_version = take("preflight_go_version", _go_version, "")
-    entries = take("preflight_custom_checks", lambda value: _list(value), [])
+    entries = take("preflight_custom_checks", _list, [])
     customs: list[custom.CustomCheck] = []
     families: list[str] = []
     for index, entry in enumerate(entries):

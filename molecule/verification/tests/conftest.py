@@ -46,7 +46,7 @@ def preflight(tmp_path):
         done = subprocess.run(
             [str(Path(sys.executable).parent / "ansible-playbook"), "preflight.yml", "-i", str(INVENTORY), *arguments,
              "-e", json.dumps(extra)],
-            cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, stdin=subprocess.DEVNULL,
+            cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False, stdin=subprocess.DEVNULL,
             env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
                  "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},
         )

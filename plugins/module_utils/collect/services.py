@@ -64,31 +64,21 @@ _PF_KTHREAD = 0x00200000
 
 
 class Owners:
-    """Names of users and groups, from the host's own files: a lookup through NSS may ask a directory server and hang."""
+    """Names of users and groups, from passwd(5) and group(5): a lookup through NSS may ask a directory server and hang."""
 
-    def __init__(self, context: Context) -> None:
-        self.users = self._read(context, "/etc/passwd")
-        self.groups = self._read(context, "/etc/group")
+    def __init__(self, passwd: str, group: str) -> None:
+        self.users: Dict[int, str] = {}
+        self.groups: Dict[int, str] = {}
         self.members: Dict[int, Set[str]] = {}
-        for line in self._lines(context, "/etc/group"):
-            fields = line.split(":")
-            if len(fields) >= 4 and fields[2].isdigit():
-                self.members[int(fields[2])] = {one for one in fields[3].split(",") if one}
-
-    @staticmethod
-    def _lines(context: Context, path: str) -> List[str]:
-        try:
-            return context.read(path, 4 << 20).split("\n")
-        except OSError:
-            return []
-
-    def _read(self, context: Context, path: str) -> Dict[int, str]:
-        result: Dict[int, str] = {}
-        for line in self._lines(context, path):
+        for line in passwd.split("\n"):
             fields = line.split(":")
             if len(fields) >= 3 and fields[2].isdigit():
-                result.setdefault(int(fields[2]), fields[0])
-        return result
+                self.users.setdefault(int(fields[2]), fields[0])
+        for line in group.split("\n"):
+            fields = line.split(":")
+            if len(fields) >= 4 and fields[2].isdigit():
+                self.groups.setdefault(int(fields[2]), fields[0])
+                self.members[int(fields[2])] = {one for one in fields[3].split(",") if one}
 
     def user(self, uid: int) -> str:
         return self.users.get(uid, str(uid))
@@ -126,7 +116,7 @@ class Scan:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._owners: Optional[Owners] = None
+        self._owners: Dict[str, Owners] = {}
         self.found: List[Found] = []
         self.unreadable: Dict[int, str] = {}  # processes whose executable may not be read, and their names
         self.hidden = False
@@ -136,15 +126,29 @@ class Scan:
         self._cgroups: Dict[str, Dict[str, Any]] = {}
         self._mounts: Optional[List[procfs.Mount]] = None
         self._top = self._text_or_empty(1, "cgroup")
-        self._root = self._link_or_none("/proc/1/root") if context.root != "/" else None
         self._boot: Optional[int] = None
         self._ticks = float(os.sysconf("SC_CLK_TCK"))
 
-    @property
-    def owners(self) -> Owners:
-        if self._owners is None:
-            self._owners = Owners(self.context)
-        return self._owners
+    def owners(self, pid: Optional[int] = None) -> Owners:
+        """The host's users; with ``pid`` those of the container that the process is in. Where a container's user namespace
+        shifts the ids, no list of names fits them: numbers are given then."""
+        root = self.context.path("/") if pid is None else self.root_of(pid)
+        if root not in self._owners:
+            texts = []
+            for path in ("/etc/passwd", "/etc/group"):
+                try:
+                    with open(self.resolve(path, root)[0], "rb") as handle:
+                        texts.append(handle.read(4 << 20).decode("utf-8", "replace"))
+                except OSError:
+                    texts.append("")
+            self._owners[root] = Owners("", "") if pid is not None and self._shifted(pid) else Owners(texts[0], texts[1])
+        return self._owners[root]
+
+    def _shifted(self, pid: int) -> bool:
+        try:
+            return os.readlink(self.proc(pid, "ns/user")) != os.readlink(self.context.path("/proc/self/ns/user"))
+        except OSError:
+            return False
 
     # --- /proc, of this machine or of a recorded tree
 
@@ -160,12 +164,6 @@ class Scan:
         except OSError:
             return ""
 
-    def _link_or_none(self, path: str) -> Optional[str]:
-        try:
-            return os.readlink(self.context.path(path))
-        except OSError:
-            return None
-
     def exe_path(self, pid: int) -> str:
         """Where the running file can be opened. /proc/PID/exe leads to the file itself, also when its name is gone."""
         path = self.proc(pid, "exe")
@@ -179,8 +177,7 @@ class Scan:
         path = self.proc(pid, "root")
         if self.context.root == "/":
             return path
-        link = self._link_or_none("/proc/%d/root" % pid) or "/"
-        return self.context.path(link)
+        return self.context.path(os.readlink(path))
 
     def resolve(self, path: str, root: str) -> Tuple[str, str, List[str]]:
         """(path on this machine, path below ``root``, folders passed) of a path whose links are followed below ``root``.
@@ -321,9 +318,11 @@ class Scan:
 
     # --- files
 
-    def binary(self, path: str, root: str, *, opened: Optional[str] = None) -> Dict[str, Any]:
+    def binary(self, path: str, root: str, *, opened: Optional[str] = None,
+               owners: Optional[Owners] = None) -> Dict[str, Any]:
         """``Binary`` of the facts for ``path`` below ``root``. ``opened`` is where the file itself can be reached, whatever
-        has become of its name (/proc/PID/exe)."""
+        has become of its name (/proc/PID/exe). ``owners`` are the users of a container."""
+        owners = owners or self.owners()
         result: Dict[str, Any] = {
             "path": path, "realpath": None, "size": None, "mtime": None, "elf": None, "buildinfo": None, "owner": None,
             "group": None, "mode": None, "folders": [], "writable_by": [], "error": None,
@@ -344,8 +343,8 @@ class Scan:
             if not stat.S_ISREG(status.st_mode):
                 result["error"] = "not a regular file"
                 return result
-            result.update(size=status.st_size, mtime=_rfc3339(status.st_mtime), owner=self.owners.user(status.st_uid),
-                          group=self.owners.group(status.st_gid), mode="%04o" % stat.S_IMODE(status.st_mode))
+            result.update(size=status.st_size, mtime=_rfc3339(status.st_mtime), owner=owners.user(status.st_uid),
+                          group=owners.group(status.st_gid), mode="%04o" % stat.S_IMODE(status.st_mode))
             result.update(self._content(where, status))
         except OSError as exc:
             result["error"] = _why(exc)
@@ -356,7 +355,7 @@ class Scan:
                 folders.append(one)
         if opened and result["realpath"] is None:
             folders = []
-        self._ownership(result, inside, status, folders, root)
+        self._ownership(result, inside, status, folders, root, owners)
         return result
 
     def _content(self, where: str, status: os.stat_result) -> Dict[str, Any]:
@@ -381,29 +380,18 @@ class Scan:
         return result
 
     def _ownership(self, result: Dict[str, Any], inside: str, status: os.stat_result, folders: Sequence[str],
-                   root: str) -> None:
+                   root: str, owners: Owners) -> None:
         """Owner and mode of every folder on the way, and who besides root and the file's owner could replace the file."""
         owner = result["owner"]
-        result["writable_by"].extend(self._writers(inside, status, owner, folder=False))
+        result["writable_by"].extend(_writers(inside, status, owner, owners, folder=False))
         for folder in folders:
             try:
                 one = os.stat(root.rstrip("/") + folder)
             except OSError:
                 continue
-            result["folders"].append({"path": folder, "owner": self.owners.user(one.st_uid),
-                                      "group": self.owners.group(one.st_gid), "mode": "%04o" % stat.S_IMODE(one.st_mode)})
-            result["writable_by"].extend(self._writers(folder, one, owner, folder=True))
-
-    def _writers(self, path: str, status: os.stat_result, owner: str, *, folder: bool) -> Iterable[str]:
-        mode = stat.S_IMODE(status.st_mode)
-        if folder and mode & stat.S_ISVTX:
-            return  # as /tmp: only the owner of an entry may replace it
-        if folder and status.st_uid != 0 and self.owners.user(status.st_uid) != owner:
-            yield "%s belongs to %s (%04o)" % (path, self.owners.user(status.st_uid), mode)
-        if mode & stat.S_IWOTH:
-            yield "%s is writable by everybody (%04o)" % (path, mode)
-        elif mode & stat.S_IWGRP and status.st_gid != 0 and not self.owners.private(status.st_gid, owner):
-            yield "%s is writable by group %s (%04o)" % (path, self.owners.group(status.st_gid), mode)
+            result["folders"].append({"path": folder, "owner": owners.user(one.st_uid),
+                                      "group": owners.group(one.st_gid), "mode": "%04o" % stat.S_IMODE(one.st_mode)})
+            result["writable_by"].extend(_writers(folder, one, owner, owners, folder=True))
 
     # --- one process
 
@@ -429,10 +417,10 @@ class Scan:
             memberships = found.memberships if found else tuple(procfs.parse_cgroup(self._text_or_empty(pid, "cgroup")))
             exe = found.exe if found else attempt("exe", lambda: self._exe(pid))
             container = found.container if found else self._container(pid, self.relative(memberships), status)
-            user = self.owners.user(status.uid) if container is None else ("root" if status.uid == 0 else str(status.uid))
+            owners = self.owners(None if container is None else pid)
             descriptors = attempt("fds", lambda: os.listdir(self.proc(pid, "fd")))
             result: Dict[str, Any] = {
-                "pid": pid, "ppid": status.ppid, "uid": status.uid, "user": user, "comm": status.name,
+                "pid": pid, "ppid": status.ppid, "uid": status.uid, "user": owners.user(status.uid), "comm": status.name,
                 "exe": exe.link if exe else None, "exe_deleted": exe.deleted if exe else None,
                 "argv": attempt("argv", lambda: self._arguments(pid)),
                 "started": self._started(process), "go": True if found else False if exe else None,
@@ -449,7 +437,8 @@ class Scan:
                 result["listeners"] = attempt("listeners", lambda: self._listeners(pid, descriptors, unreadable))
             if exe is not None:
                 root, result["same_file"] = self.on_disk(pid, exe)
-                result["running"] = attempt("running", lambda: self.binary(exe.link, root, opened=self.exe_path(pid)))
+                opened = self.exe_path(pid)
+                result["running"] = attempt("running", lambda: self.binary(exe.link, root, opened=opened, owners=owners))
                 if result["same_file"] is None:
                     unreadable.append("same_file: the file on disk cannot be looked at")
             return result
@@ -461,8 +450,8 @@ class Scan:
     @staticmethod
     def _closed(pid: int) -> Dict[str, Any]:
         result: Dict[str, Any] = dict.fromkeys((
-            "pid", "ppid", "uid", "user", "comm", "exe", "exe_deleted", "argv", "started", "go", "limits", "fds", "threads", "rss",
-            "cgroup", "environ", "listeners", "running", "same_file"))
+            "pid", "ppid", "uid", "user", "comm", "exe", "exe_deleted", "argv", "started", "go", "limits", "fds", "threads",
+            "rss", "cgroup", "environ", "listeners", "running", "same_file"))
         result.update(pid=pid, unreadable=["status: permission denied"])
         return result
 
@@ -648,6 +637,19 @@ class Scan:
             return cgroup.parse_cfs(text, self.context.read(path[:-len("quota_us")] + "period_us", 4096))
         except (OSError, ValueError):
             return None
+
+
+def _writers(path: str, status: os.stat_result, owner: str, owners: Owners, *, folder: bool) -> Iterable[str]:
+    """Who besides root and the file's owner could put another file in its place."""
+    mode = stat.S_IMODE(status.st_mode)
+    if folder and mode & stat.S_ISVTX:
+        return  # as /tmp: only the owner of an entry may replace it
+    if folder and status.st_uid != 0 and owners.user(status.st_uid) != owner:
+        yield "%s belongs to %s (%04o)" % (path, owners.user(status.st_uid), mode)
+    if mode & stat.S_IWOTH:
+        yield "%s is writable by everybody (%04o)" % (path, mode)
+    elif mode & stat.S_IWGRP and status.st_gid != 0 and not owners.private(status.st_gid, owner):
+        yield "%s is writable by group %s (%04o)" % (path, owners.group(status.st_gid), mode)
 
 
 def _parents(path: str) -> List[str]:
@@ -870,6 +872,9 @@ def _discovered(scan: Scan, manager: Manager, taken: Set[int], used: Set[str], h
             key = ("none", found.exe.link, found.status.uid)
         groups.setdefault(key, []).append(found)
     result = []
+    plain = {key: key[3][:-len(".service")] if key[0] == "unit" else os.path.basename(members[0].exe.link)
+             for key, members in groups.items()}
+    shared = list(plain.values()) + list(used)
     for key in sorted(groups, key=lambda one: tuple(str(part) for part in one)):
         members = groups[key]
         kind = key[0]
@@ -877,10 +882,11 @@ def _discovered(scan: Scan, manager: Manager, taken: Set[int], used: Set[str], h
         manager_name = key[1] if kind == "unit" else None
         raw = manager.units.get(unit or "") if manager_name == "system" else None
         main = int(raw["MainPID"]) if raw and raw.get("MainPID", "").isdigit() else 0
-        name = unit[:-len(".service")] if unit else os.path.basename(members[0].exe.link) or members[0].status.name
-        # Names are what results are told apart by: they have to differ, and to be the same on the next run.
-        if name in used:
-            detail = {"container": "%s %s" % (key[1], key[2]), "unit": "%s manager %s" % (key[1], key[2]), "none": key[1]}[kind]
+        # Results are told apart by the name: it has to differ from others, and to be the same on the next run. Of several
+        # that share one, the system's unit has it alone.
+        name = plain[key]
+        if name in used or (shared.count(name) > 1 and manager_name != "system"):
+            detail = {"system": unit}.get(str(manager_name), key[1] if kind == "none" else ("%s %s" % (key[1], key[2])).strip())
             name = "%s (%s)" % (name, detail)
         number = 2
         base = name
@@ -929,10 +935,11 @@ def _service(scan: Scan, manager: Manager, name: str, declared: bool, unit: Opti
         binary = scan.binary(path or (command or ("", []))[0], scan.context.path("/"))
     elif ordered:
         first = ordered[0]
-        binary = scan.binary(first.exe.link, scan.on_disk(first.pid, first.exe)[0])
+        owners = scan.owners(first.pid if first.container is not None else None)
+        binary = scan.binary(first.exe.link, scan.on_disk(first.pid, first.exe)[0], owners=owners)
     return {
         "name": name, "declared": declared, "unit": unit, "manager": manager_name,
-        "manager_user": scan.owners.user(members[0].unit.user) if members and members[0].unit.user is not None
+        "manager_user": scan.owners().user(members[0].unit.user) if members and members[0].unit.user is not None
         and manager_name == "user" else None,
         "container": next((found.container for found in ordered if found.container is not None), None),
         "properties": manager.properties(known), "unit_files": manager.unit_files(known),

@@ -135,9 +135,9 @@ def arch_match(facts: Facts, policy: Policy) -> Iterator[Outcome]:
 _ARM = re.compile(r"v([89])\.([0-9]+)")
 
 
-def _arm_level(text: str) -> tuple[int, int, set[str]]:
-    """GOARM64 as (level, 1 where v9, options). v9.N contains v8.(N+5), and v8.1 and later contain LSE (Go source,
-    internal/buildcfg/cfg.go, ParseGoarm64)."""
+def _arm_level(text: str) -> tuple[int, set[str]]:
+    """GOARM64 as (the level in terms of v8, options). v9.N contains v8.(N+5), and v8.1 and later contain LSE (Go source,
+    internal/buildcfg/cfg.go, Goarm64Features.Supports and ParseGoarm64)."""
     first, *options = [part.strip() for part in text.split(",")]
     found = _ARM.fullmatch(first)
     if not found:
@@ -147,7 +147,7 @@ def _arm_level(text: str) -> tuple[int, int, set[str]]:
     names = {option for option in options if option}
     if level >= 1:
         names.add("lse")
-    return level, int(major == 9), names
+    return level, names
 
 
 @check(
@@ -155,12 +155,14 @@ def _arm_level(text: str) -> tuple[int, int, set[str]]:
     title="The CPU has the instructions that the executable was built for",
     severity="critical",
     why="A program built with GOAMD64=v3 prints \"This program can only be run on AMD64 processors with v3 microarchitecture "
-        "support.\" and exits with 1 on an older CPU (Go source, runtime/asm_amd64.s); GOARM64=v8.1 or `lse` ends with SIGILL on "
-        "a CPU without LSE (go.dev/wiki/MinimumRequirements). It shows on the one old host of a fleet, or after a move of "
-        "the virtual machine.",
+        "support.\" and exits with 1 on an older CPU (Go source, runtime/asm_amd64.s); GOARM64=v8.1 or `lse` ends the same way "
+        "on a CPU without LSE (runtime/asm_arm64.s; older Go: SIGILL). It shows on the one old host of a fleet, or after a move "
+        "of the virtual machine.",
     judged="GOAMD64 or GOARM64 of the build information against the level of /proc/cpuinfo. A Go before 1.18 (1.23 for arm64) "
-           "has no levels and passes. An amd64 program that runs has passed its own test of the CPU. Unknown where the host "
-           "is emulated, because the level shown there is not the one that counts. Other architectures are not judged.",
+           "has no levels and passes. An amd64 program that runs has passed its own test of the CPU. On arm64 a missing LSE is "
+           "critical; a higher level or `crypto` alone is medium, because the compiler uses nothing of it but LSE so far. Unknown "
+           "where the host is emulated, because the level shown there is not the one that counts. Other architectures are not "
+           "judged.",
     remediation=Remediation(hint="Deploy a build with a lower GOAMD64 or GOARM64, or move the service to a newer CPU.",
                             role="release"),
     needs=NEEDS,
@@ -206,25 +208,25 @@ def _cpu_level(facts: Facts, subject: str, where: str, binary: Mapping[str, Any]
                        expected=wanted, evidence=evidence)
     evidence.append(f"/proc/cpuinfo: {variable} {has}")
     try:
-        enough = _has_level(str(machine), str(has), wanted)
+        enough, starts = _has_level(str(machine), str(has), wanted)
     except ValueError as exc:
         return unknown(f"{label}: {exc}.", subject=subject, actual=has, expected=wanted, evidence=evidence)
     if enough:
         return passed(f"{label} is built with {variable}={wanted}; this CPU has {has}.", subject=subject, actual=has,
                       expected=wanted, evidence=evidence)
     return failed(f"{label} is built with {variable}={wanted}; this CPU has only {has}.", subject=subject, actual=has,
-                  expected=wanted, evidence=evidence)
+                  expected=wanted, evidence=evidence, severity="medium" if starts else None)
 
 
-def _has_level(machine: str, has: str, wanted: str) -> bool:
+def _has_level(machine: str, has: str, wanted: str) -> tuple[bool, bool]:
+    """(the CPU has the level, the program starts all the same)."""
     if machine == "amd64":
         for text in (has, wanted):
             if not re.fullmatch(r"v[1-4]", text):
                 raise ValueError(f"{text!r} is no GOAMD64 level")
-        return has >= wanted
+        return has >= wanted, False
     have, need = _arm_level(has), _arm_level(wanted)
-    # v9.0 is more than v8.5 (SVE2), but Go uses nothing of what it adds.
-    return have[0] >= need[0] and need[2] <= have[2]
+    return have[0] >= need[0] and need[1] <= have[1], "lse" in have[1] or "lse" not in need[1]
 
 
 @check(

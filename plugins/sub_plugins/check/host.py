@@ -20,6 +20,8 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
 
 # What the kernel itself has as accept queue since 5.4 (commit 19f92a030ca6, "net: increase SOMAXCONN to 4096").
 _SOMAXCONN = 4096
+# The kernel's default, and what systemd makes of fs.file-max at boot (LONG_MAX, src/core/main.c).
+_NR_OPEN, _FILE_MAX = 1048576, (1 << 63) - 1
 # Filesystems that are full and read-only by nature.
 _IMAGES = frozenset(("squashfs", "iso9660", "erofs", "cramfs", "udf"))
 # Folders that a host cannot do without writing to.
@@ -192,14 +194,13 @@ def emulation(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     why="fs.nr_open is the ceiling of every RLIMIT_NOFILE: systemd silently starts a service with less than its LimitNOFILE "
         "where the kernel allows no more, and fs.file-max is the ceiling of all processes together: beyond it open(2) and "
         "accept(2) fail with ENFILE for everybody but root. proc_sys_fs(5); setrlimit(2).",
-    judged="fs.nr_open against the highest `nofile` of preflight_services and the highest LimitNOFILE of the units, at least "
-           "threshold `minimum`; `infinity` asks for the ceiling itself and is content with it. fs.file-max against the sum of "
+    judged="fs.nr_open against the highest `nofile` of preflight_services and the highest LimitNOFILE that the files of a Go "
+           "service's unit set, at least threshold `minimum`; systemd's own default and `infinity` ask for no certain number. "
+           "fs.file-max against the sum of "
            "the declared `nofile` (a service that declares none counts with `minimum`) and, in use, against `used_ratio` of "
            "it. In a container the values are the machine's: they count all the same.",
-    remediation=Remediation(
-        hint="Raise the ceiling and keep it over reboots.", role="service_limits",
-        command="printf 'fs.nr_open = 1048576\\nfs.file-max = 9223372036854775807\\n' | "
-                "sudo tee /etc/sysctl.d/60-goready-files.conf && sudo sysctl --system"),
+    remediation=Remediation(hint="Raise the ceiling and keep it over reboots; services take it at their next start.",
+                            role="service_limits"),
     needs=("host.sysctl",),
     thresholds={
         "minimum": Threshold(65536, "Descriptors that a service needs which declares no `nofile`.", "descriptors", 256, 1 << 30),
@@ -217,7 +218,7 @@ def fd_ceiling(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         yield unknown("fs.nr_open could not be read.", subject="fs.nr_open", expected=wanted)
     elif ceiling < wanted:
         yield failed(f"fs.nr_open{where} is {ceiling}; {wanted} descriptors are needed.", subject="fs.nr_open", actual=ceiling,
-                     expected=wanted, evidence=evidence)
+                     expected=wanted, evidence=evidence, remediation=_raise("fs.nr_open", max(wanted, _NR_OPEN)))
     else:
         yield passed(f"fs.nr_open{where} is {ceiling}, enough for the {wanted} needed.", subject="fs.nr_open", actual=ceiling,
                      expected=wanted, evidence=evidence)
@@ -231,10 +232,11 @@ def fd_ceiling(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         yield unknown("fs.file-max could not be read.", subject="fs.file-max", expected=total)
     elif maximum < total:
         yield failed(f"fs.file-max{where} is {maximum}; the services together need {total} descriptors.", subject="fs.file-max",
-                     actual=maximum, expected=total, evidence=evidence)
+                     actual=maximum, expected=total, evidence=evidence, remediation=_raise("fs.file-max", _FILE_MAX))
     elif allocated is not None and allocated > share * maximum:
         yield failed(f"{allocated} of fs.file-max{where} = {maximum} files are open, more than {share:.0%}.",
-                     subject="fs.file-max", actual=allocated, expected=int(share * maximum), evidence=evidence)
+                     subject="fs.file-max", actual=allocated, expected=int(share * maximum), evidence=evidence,
+                     remediation=_raise("fs.file-max", _FILE_MAX))
     else:
         yield passed(f"fs.file-max{where} is {maximum}, enough for {total} descriptors.", subject="fs.file-max", actual=maximum,
                      expected=total, evidence=evidence)
@@ -248,11 +250,20 @@ def _descriptors_wanted(facts: Facts, policy: Policy, minimum: int) -> tuple[int
         if nofile > wanted:
             wanted, source = nofile, f"preflight_services {declaration['name']}: nofile {nofile}"
     for service in subjects.services(facts, policy):
-        limit = subjects.number(service.property("LimitNOFILE") or None)
-        # infinity, and its number where systemd prints it so, is no wish for a certain count.
-        if limit is not None and wanted < limit < 1 << 31:
-            wanted, source = int(limit), f"{service.unit}: LimitNOFILE={int(limit)}"
+        # The manager's default (524288) is no wish of the unit; neither is `infinity`, which asks for the ceiling itself.
+        for path, line, value in service.directives("LimitNOFILE"):
+            limit = value.rpartition(":")[2].strip()
+            if limit.isdecimal() and int(limit) > wanted:
+                wanted, source = int(limit), f"{path}:{line}: LimitNOFILE={value}"
     return wanted, source
+
+
+def _raise(name: str, value: int) -> Remediation:
+    """Raise a sysctl, now and after the next reboot."""
+    path = f"/etc/sysctl.d/60-goready-{name.replace('.', '-')}.conf"
+    return Remediation(
+        hint="Raise the ceiling and keep it over reboots; services take it at their next start.", role="service_limits",
+        command=f"echo '{name} = {value}' | sudo tee {path} && sudo sysctl --system")
 
 
 @check(

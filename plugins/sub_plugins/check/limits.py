@@ -139,7 +139,8 @@ def _nofile_configured(service: Service, minimum: int) -> Outcome:
     judged="Compared is /proc/PID/limits of the main process with LimitNOFILE= of its unit where a line sets it, else with the "
            "declared `nofile` as far as the unit allows that (a unit that allows too little is limits.nofile_configured). "
            "Without a unit the declared `nofile`, else the minimum of limits.nofile_configured, is compared. Go >= 1.24 takes "
-           "the hard limit less one: one missing descriptor is no finding. LimitNOFILE=infinity is whatever the kernel allows. "
+           "the hard limit less one: one missing descriptor is no finding. LimitNOFILE=infinity is whatever the kernel allows, "
+           "and of LimitNOFILE=SOFT:HARD with a hard limit at systemd's default or above only SOFT is a promise. "
            "Medium where the declared `nofile` is still met, and for discovered services.",
     remediation=Remediation(hint="Find what holds the limit down: fs.nr_open, the container's ulimits, a missing restart."),
     needs=NEEDS,
@@ -168,15 +169,11 @@ def _nofile_effective(service: Service, program: Program, minimum: int, facts: F
     evidence = [f"{path}: Max open files {words(soft)} {words(hard)}"]
     wanted, origin = _wanted(service, minimum)
     configured = _configured(service) if service.properties and not service.container else _Nofile(None, None, None)
-    asked = configured.hard if _raises(subjects.running(program, service)) else configured.soft
+    raises = _raises(subjects.running(program, service))
+    asked = configured.hard if raises else configured.soft
     evidence += _nofile_lines(service) if asked is not None else []
-    target: float
-    if configured.line and asked is not None and asked != INFINITY:
-        target, name = asked, f"{service.unit} asks for"
-    elif asked is not None:
-        target, name = min(wanted, asked), f"are wanted ({origin})"
-    else:
-        target, name = wanted, f"are wanted ({origin})"
+    promised = _promised(configured, raises, service.declaration.get("nofile"))
+    target = promised if promised is not None else wanted if asked is None else min(wanted, asked)
     if soft + 1 >= target:
         return passed(f"The running process may open {words(soft)} files.", subject=subject, actual=plain(soft),
                       expected=plain(target), evidence=evidence)
@@ -185,10 +182,29 @@ def _nofile_effective(service: Service, program: Program, minimum: int, facts: F
         evidence.append(f"/proc/sys/fs/nr_open: {words(nr_open)}")
     declared = service.declaration.get("nofile")
     critical = service.declared and not (declared and soft + 1 >= int(declared))
-    said = f"{service.unit} asks for {words(target)}" if name.endswith("asks for") else f"{words(target)} {name}"
+    said = f"{words(target)} are wanted ({origin})" if promised is None else f"{service.unit} asks for {words(target)}"
     return failed(f"The running process may open {words(soft)} files; {said}.", subject=subject, actual=plain(soft),
                   expected=plain(target), evidence=evidence, severity=None if critical else "medium",
                   remediation=_why_clamped(service, soft, hard, target, nr_open, lookup(facts, "host.container")))
+
+
+def _promised(configured: _Nofile, raises: bool, declared: Any) -> float | None:
+    """What a line of the unit promises the program; None where no line sets the limit, or sets none.
+
+    ``LimitNOFILE=65536`` promises that much. In ``soft:hard`` a Go program takes the hard limit; but a hard limit at
+    systemd's default or above is there to be left alone, so the soft one is the promise, and a declared number is it within
+    the two.
+    """
+    soft, hard = configured.soft, configured.hard
+    if configured.line is None or soft is None or hard is None:
+        return None
+    if not raises:
+        promised = soft
+    elif soft == hard or (hard < SYSTEMD_HARD and not declared):
+        promised = hard
+    else:
+        promised = max(soft, min(int(declared), hard)) if declared else soft
+    return None if promised == INFINITY else promised
 
 
 def _why_clamped(service: Service, soft: float, hard: float, target: float, nr_open: float | None,

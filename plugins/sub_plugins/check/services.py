@@ -144,7 +144,8 @@ def _program_missing(service: Service, evidence: list[str]) -> Outcome | None:
     judged="ActiveState `active` or `reloading` passes; `failed`, `inactive`, `deactivating` and `activating` fail, the last "
            "also while a start is still going on: at that moment the service is not up. An oneshot service that ended with "
            "success passes. An inactive service that a socket starts on demand is unknown, because only its socket tells. A "
-           "service that is not installed is left to services.present.",
+           "service that is not installed is left to services.present. For a discovered service (whose processes outlived its "
+           "unit) the finding is medium.",
     remediation=Remediation(hint="Read the journal of the unit, mend the cause, start it."),
     needs=NEEDS,
 )
@@ -182,7 +183,8 @@ def _active(service: Service) -> Outcome:
     status = service.property("ExecMainStatus")
     because += f", exit status {status}" if because and status not in ("", "0") else ""
     return failed(f"{service.unit} is {shown}{because}; it should be active.", subject=service.subject, actual=shown,
-                  expected="active", evidence=evidence, remediation=Remediation(
+                  expected="active", evidence=evidence, severity=None if service.declared else "medium",
+                  remediation=Remediation(
                       hint="Read why it stopped, mend that, then start it.",
                       command=" ; ".join(filter(None, (service.journal(50), service.systemctl("restart"))))))
 
@@ -507,6 +509,8 @@ def _problem(unit_file: Mapping[str, Any], problem: Mapping[str, Any]) -> str:
     judged="For every declared service with `health`: a status of 200 to 299 passes; any other status, a refused connection, a "
            "time-out and a redirect fail. The request is made once, on the host, with the time-out of the pprof probes.",
     remediation=Remediation(hint="Ask the URL on the host and read the service's journal."),
+    # Not pprof.health: where no URL is declared there is nothing to ask for.
+    needs=NEEDS,
 )
 def healthy(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     wanted = sorted((service for service in policy.services if service.get("health")), key=lambda one: str(one["name"]))

@@ -4,8 +4,8 @@
 """Is there a Go that works, the right one, and the same one for everybody?
 
 A host may carry many Gos: gvm's, a distribution's, yesterday's tarball. What counts is the Go that somebody gets by typing
-``go``: the first in the PATH of a login shell, of a command over ssh, of sudo, of a unit. Those are *in use* here; the rest
-lies on the disk and is judged for less. Where no PATH has one (a build that calls it by its path) every Go counts.
+``go``: the first in the PATH of a login shell, of a command over ssh, of sudo, of systemd; and the Go that a unit starts. Those
+are *in use* here; the rest lies on the disk and is judged for less. Where no PATH has one (a build that calls it by its path) every Go counts.
 """
 from __future__ import annotations
 
@@ -58,9 +58,10 @@ def _parsed(text: str | None) -> goversion.GoVersion | None:
 
 
 def _seen(facts: Facts) -> list[Entry]:
-    """The Gos that some shell or manager finds first in its PATH."""
+    """The Gos that some shell or manager finds first in its PATH, or that a unit starts."""
     labels = {_label(shell) for shell in _shells(facts) if shell["go"]}
-    return [toolchain for toolchain in _toolchains(facts) if labels.intersection(toolchain["found_by"])]
+    return [toolchain for toolchain in _toolchains(facts)
+            if any(how in labels or how.startswith("ExecStart of ") for how in toolchain["found_by"])]
 
 
 def _in_use(facts: Facts) -> list[Entry]:
@@ -152,7 +153,7 @@ def present(facts: Facts, policy: Policy) -> Iterator[Outcome]:
                      actual=first["error"], expected="go answers", evidence=evidence)
     elif working:
         names = ", ".join(f"{_version(one)} in {_place(one)}" for one in working)
-        where = "" if seen else ", in no shell's PATH"
+        where = "" if seen else "; no PATH has it"
         verb = "starts" if len(working) == 1 else "start"
         yield passed(f"{names} {verb}{where}.", actual=[_version(one) for one in working], expected="a Go toolchain",
                      evidence=evidence)
@@ -209,7 +210,9 @@ def version_policy(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         return
     wanted = goversion.Range.parse(policy.go_version)
     used = _in_use(facts)
+    verb = "is in use"
     if not _seen(facts):
+        verb = "is installed"
         matching = [one for one in used if (found := _parsed(_version(one))) is not None and wanted.matches(found)]
         used = matching or used
     for toolchain in used:
@@ -222,10 +225,10 @@ def version_policy(facts: Facts, policy: Policy) -> Iterator[Outcome]:
             yield unknown(f"The version of {subject} cannot be told ({text or toolchain['error'] or 'it names none'}); "
                           f"wanted is {wanted}.", subject=subject, actual=text, expected=str(wanted), evidence=evidence)
         elif wanted.matches(version):
-            yield passed(f"{text} is in use, {wanted} is wanted.", subject=subject, actual=text, expected=str(wanted),
+            yield passed(f"{text} {verb}, {wanted} is wanted.", subject=subject, actual=text, expected=str(wanted),
                          evidence=evidence)
         else:
-            yield failed(f"{text} is in use, {wanted} is wanted.", subject=subject, actual=text, expected=str(wanted),
+            yield failed(f"{text} {verb}, {wanted} is wanted.", subject=subject, actual=text, expected=str(wanted),
                          evidence=evidence)
     for shell in _shells(facts):
         pin = _pin(shell)
@@ -607,8 +610,7 @@ def env_drift(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         if kind not in KINDS:
             raise ValueError(f"threshold must_see: {kind!r} is not one of {', '.join(KINDS)}")
     if not seeing and not silent:
-        places = ", ".join(_place(one) for one in _toolchains(facts))
-        yield notapplicable(f"No shell has a go in its PATH ({places} is called by its path).", evidence=evidence)
+        yield notapplicable("No shell has a go in its PATH: there is nothing to compare.", evidence=evidence)
         return
     for shell in silent:
         needed = shell["kind"] in ("login", "non_login")

@@ -254,7 +254,7 @@
     const silentSection = silent.length && silent[0].closest("section");
     if (silentSection) silentSection.hidden = silent.every((item) => item.hidden);
     $("#nomatch").hidden = shown > 0 || seen > 0;
-    $("#reset").hidden = !active;
+    $("#clear").hidden = !active;
     say(active ? `${many(shown, "finding")} and ${many(seen, "host")} match.` : "");
     if (save) store(wanted, active);
   }
@@ -346,7 +346,7 @@
     if (event.target.type === "search" && hosts.length > 50) typing = setTimeout(apply, 120); else apply();
   });
   form.addEventListener("submit", (event) => { event.preventDefault(); apply(); });
-  $("#reset").addEventListener("click", () => { reset(); form.elements.q.focus(); });
+  $("#clear").addEventListener("click", () => { reset(); form.elements.q.focus(); });
   for (const button of $$("[data-reset]")) button.addEventListener("click", () => { reset(); form.elements.q.focus(); });
   document.addEventListener("click", (event) => {
     const link = event.target.closest('a[href^="#"]');

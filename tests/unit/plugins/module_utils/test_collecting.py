@@ -128,7 +128,8 @@ class TestGather:
         assert result["before"] == {"y": 1}
 
     def test_a_subset_whose_turn_never_came_is_named(self) -> None:
-        result = gather({"before": (("x", hang(20), 60.0),), "after": (("x", part(1)),)}, Context(timeout=0.2), {"after": "before"})
+        subsets = {"before": (("x", hang(20), 60.0),), "after": (("x", part(1)),)}
+        result = gather(subsets, Context(timeout=0.2), {"after": "before"})
         assert [entry["part"] for entry in result["errors"]] == ["after.x", "before.x"]
         assert result["after"] == {}
 
@@ -185,7 +186,7 @@ class TestRun:
         assert Context().run(["sh", "-c", "echo out; echo err >&2; exit 3"]) == (3, "out\n", "err\n")
 
     def test_environment(self) -> None:
-        code, out, _err = Context().run(["sh", "-c", "echo $LC_ALL $PATH"])
+        _code, out, _err = Context().run(["sh", "-c", "echo $LC_ALL $PATH"])
         assert out.startswith("C ") and out.endswith("/sbin\n")
         assert Context().run(["/bin/sh", "-c", "echo $LC_ALL $X"], env={"X": "1"})[1] == "C 1\n"
 
@@ -213,7 +214,7 @@ class TestRun:
 
     def test_no_time_left(self) -> None:
         context = Context(timeout=0)
-        with pytest.raises(TimeoutError, match="^true was not started: no time was left$"):
+        with pytest.raises(TimeoutError, match=r"^true was not started: no time was left$"):
             context.run(["true"])
 
     def test_killed_by_a_signal(self) -> None:
@@ -310,7 +311,8 @@ class TestFit:
         assert document["services"]["services"][3]["processes"][0]["listeners"][0] == {"port": 0}
         assert document["errors"] == [{
             "part": "services.services", "kind": "truncated",
-            "message": "services.services[3].processes[0].listeners: kept 625 of 5000, the document would have passed 10000 bytes"}]
+            "message": "services.services[3].processes[0].listeners: kept 625 of 5000, the document would have passed 10000 "
+                       "bytes"}]
 
     def test_many_equal_entries(self) -> None:
         document = {"services": {"services": [{"name": "x" * 100, "n": number} for number in range(1000)]}, "errors": []}

@@ -31,7 +31,7 @@ def test_real(path: str, processors: int, vendor: str, model: str, flag: str) ->
     pytest.param("vendor_id : IBM/S390\nfeatures : esan3 zarch\nprocessor 0: version = FF\nprocessor 1: version = FF\n",
                  (2, "IBM/S390", None, {"esan3", "zarch"}), id="s390x"),
     pytest.param("processor : 0\ncpu : POWER9 (architected)\n", (1, None, "POWER9 (architected)", set()), id="ppc64le"),
-    pytest.param("processor : 0\nhart : 0\nisa : rv64imafdc\nmvendorid : 0x489\n", (1, "0x489", "rv64imafdc", set()), id="riscv64"),
+    pytest.param("processor : 0\nhart : 0\nisa : rv64imafdc\nmvendorid : 0x489\n", (1, "0x489", "rv64imafdc", set()), id="riscv"),
     pytest.param("CPU implementer : 0x61\nCPU part : 0x022\n", (0, "Apple", "part 0x022", set()), id="apple"),
     pytest.param("CPU implementer : 0x99\nCPU part : x\n", (0, "0x99", None, set()), id="unknown-implementer"),
 ])

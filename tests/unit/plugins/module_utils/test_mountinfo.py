@@ -39,7 +39,8 @@ def test_real() -> None:
 
 
 def test_the_last_of_two_mounts_on_one_place_covers_the_first() -> None:
-    mounts = mountinfo.parse("1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /data rw - ext4 /dev/b rw\n3 2 8:3 / /data rw - xfs /dev/c rw")
+    mounts = mountinfo.parse(
+        "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /data rw - ext4 /dev/b rw\n3 2 8:3 / /data rw - xfs /dev/c rw")
     assert mountinfo.holding(mounts, "/data/x").source == "/dev/c"  # type: ignore[union-attr]
 
 
@@ -54,8 +55,9 @@ def test_remote(fstype: str) -> None:
 
 @pytest.mark.parametrize(("text", "message"), [
     pytest.param("hello", "mountinfo line 1: 'hello' has no separator between mount and filesystem", id="nonsense"),
-    pytest.param("1 0 8:1 / / rw ext4 /dev/a rw x", "mountinfo line 1: '1 0 8:1 / / rw ext4 /dev/a rw x' has no separator between "
-                 "mount and filesystem", id="no-separator"),
+    pytest.param("1 0 8:1 / / rw ext4 /dev/a rw x",
+                 "mountinfo line 1: '1 0 8:1 / / rw ext4 /dev/a rw x' has no separator between mount and filesystem",
+                 id="no-separator"),
     pytest.param("1 0 8:1 / / rw x y -", "mountinfo line 1: '1 0 8:1 / / rw x y -' names no source", id="no-source"),
 ])
 def test_faults(text: str, message: str) -> None:

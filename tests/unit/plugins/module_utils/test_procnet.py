@@ -43,11 +43,14 @@ def test_dev_columns() -> None:
 
 @pytest.mark.parametrize(("function", "text", "message"), [
     pytest.param(procnet.parse_counters, "Tcp: A\n", "counters: 1 lines, but they come in pairs", id="odd"),
-    pytest.param(procnet.parse_counters, "Tcp: A\nUdp: 1\n", "counters line 1: 'Tcp: A' is not followed by its values", id="partner"),
+    pytest.param(procnet.parse_counters, "Tcp: A\nUdp: 1\n", "counters line 1: 'Tcp: A' is not followed by its values",
+                 id="partner"),
     pytest.param(procnet.parse_counters, "Tcp: A B\nTcp: 1\n", "counters line 1: 2 names, 1 values", id="count"),
     pytest.param(procnet.parse_counters, "Tcp: A\nTcp: x\n", "counters line 2: 'x' is no counter", id="number"),
-    pytest.param(procnet.parse_sockstat, "TCP inuse 1\n", "sockstat line 1: 'TCP inuse 1' is not 'protocol: name value ...'", id="colon"),
-    pytest.param(procnet.parse_sockstat, "TCP: inuse\n", "sockstat line 1: 'TCP: inuse' is not 'protocol: name value ...'", id="odd-words"),
+    pytest.param(procnet.parse_sockstat, "TCP inuse 1\n", "sockstat line 1: 'TCP inuse 1' is not 'protocol: name value ...'",
+                 id="colon"),
+    pytest.param(procnet.parse_sockstat, "TCP: inuse\n", "sockstat line 1: 'TCP: inuse' is not 'protocol: name value ...'",
+                 id="odd-words"),
     pytest.param(procnet.parse_dev, "\n\nlo 1\n", "dev line 3: 'lo 1' is not an interface", id="dev"),
     pytest.param(procnet.parse_dev, "\n\nlo: 1 2 3 4 5 6 7 8 9 10 11 x\n", "dev line 3: 'x' is no counter", id="dev-number"),
 ])

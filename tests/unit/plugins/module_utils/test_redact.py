@@ -291,7 +291,7 @@ def test_a_secret_never_stays(secret: str, name: str, around: str) -> None:
 
 @given(SECRET, st.sampled_from(["postgres", "https", "redis", "amqp"]), st.text(alphabet="abc-.", min_size=1, max_size=10))
 def test_a_password_in_a_url_never_stays(secret: str, scheme: str, host: str) -> None:
-    assume(not secret[0].isdigit())  # ":80/..." reads as a port
+    assume(not secret[0].isdigit() and secret not in host)  # ":80/..." reads as a port
     assert secret not in redact.redact_url(f"{scheme}://user:{secret}@{host}/db?x=1")
 
 

@@ -118,8 +118,8 @@ def far(monkeypatch, no_ssh_config):
 
 def test_ssh_that_answers_is_a_direct_path(far):
     with Server(banner, host="127.0.0.2") as server:
-        assert path_to(server) == Route(True, True, "127.0.0.2", f"port {server.port} of 127.0.0.2 answers the controller directly",
-                                        "127.0.0.2")
+        reason = f"port {server.port} of 127.0.0.2 answers the controller directly"
+        assert path_to(server) == Route(True, True, "127.0.0.2", reason, "127.0.0.2")
 
 
 def test_lines_before_the_banner(far):
@@ -162,8 +162,8 @@ def test_a_proxy_makes_a_direct_answer_doubtful(far):
     with Server(banner, host="127.0.0.2") as server:
         route = path_to(server, "-o ProxyCommand='ssh -W %h:%p bastion'")
     assert (route.direct, route.tries, route.peer) == (None, True, "127.0.0.2")
-    assert route.reason == (f"SSH goes through ProxyCommand ssh, though port {server.port} of 127.0.0.2 answers directly: it may be "
-                            "another machine")
+    assert route.reason == (f"SSH goes through ProxyCommand ssh, though port {server.port} of 127.0.0.2 answers directly: "
+                            "it may be another machine")
 
 
 def test_an_address_of_the_controller_itself(far, monkeypatch):

@@ -429,10 +429,22 @@ def test_names_differ_and_do_not_depend_on_pids(host: Host) -> None:
     # Each process has its own net/tcp in the tree, so each needs a namespace of its own.
     for pid in range(80, 86):
         host.tree.link(f"/proc/{pid}/ns/net", f"net:[{pid}]")
-    first = list(host.services())
-    assert len(set(first)) == 5
-    assert list(host.services()) == first
-    assert not any(str(pid) in name for name in first for pid in range(80, 86))
+    first = sorted(host.services())
+    assert first == ["api", "api (/srv/a/api)", "api (/srv/b/api)", f"api (docker {ID[:12]})", "api (user 1000)"]
+    assert sorted(host.services()) == first
+    assert sorted(host.services([{"name": "api", "unit": "other"}])) == ["api", *first[1:3], "api (api.service)", *first[3:]]
+
+
+def test_users_of_a_container(host: Host) -> None:
+    """Names are the container's own; where its user namespace shifts the ids, there are none."""
+    host.tree.file("/containers/1/app/api", fixtures.go_program(), 0o755)
+    host.tree.file("/containers/1/etc/passwd", "app:x:990:990::/:/bin/false\n")
+    host.tree.process(80, "/app/api", cgroup=f"/docker/{ID}", root="/containers/1", uid=990)
+    host.tree.link("/proc/self/ns/user", "user:[1]")
+    host.tree.link("/proc/80/ns/user", "user:[1]")
+    assert host.services()["api"]["processes"][0]["user"] == "app"
+    host.tree.link("/proc/80/ns/user", "user:[2]")
+    assert host.services()["api"]["processes"][0]["user"] == "990"
 
 
 def test_many_processes_of_one_service(host: Host) -> None:

@@ -47,7 +47,8 @@ def tree(root: Path, files: dict[str, str]) -> Fake:
     ("ubuntu24-standin-podman", "x86_64", "amd64", ""),
     ("debian12-arm64-qemu", "aarch64", "arm64", "/usr/bin/qemu-aarch64-static"),
 ])
-def test_recorded_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, machine: str, dpkg: str, interpreter: str) -> None:
+def test_recorded_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, machine: str, dpkg: str,
+                       interpreter: str) -> None:
     """The collectors make the recorded document of the recorded files."""
     shutil.copytree(FIXTURES / name, tmp_path, dirs_exist_ok=True)
     extra = {"/proc/self/ns/pid": "-> pid:[4026532326]", "/bin/sh": "-> dash", "/bin/dash": "\x7fELF\x02"}
@@ -102,7 +103,8 @@ class TestOs:
 
 
 class TestDpkg:
-    @pytest.mark.parametrize(("answer", "expected"), [((0, "armhf\n", ""), "armhf"), (Unavailable("dpkg is not installed"), None)])
+    @pytest.mark.parametrize(("answer", "expected"), [
+        ((0, "armhf\n", ""), "armhf"), (Unavailable("dpkg is not installed"), None)])
     def test_answer(self, tmp_path: Path, answer: Any, expected: str | None) -> None:
         context = Fake(root=str(tmp_path))
         context.answers = {"dpkg": answer}
@@ -183,7 +185,7 @@ INNER = {**KERNEL, "/proc/self/ns/pid": "-> pid:[4026532326]"}
 
 @pytest.mark.parametrize(("files", "expected"), [
     pytest.param(KERNEL, None, id="none"),
-    pytest.param({**KERNEL, "/proc/self/ns/pid": "-> pid:[4026531836]", "/.dockerenv": ""}, None, id="unpacked-image-on-a-machine"),
+    pytest.param({**KERNEL, "/proc/self/ns/pid": "-> pid:[4026531836]", "/.dockerenv": ""}, None, id="unpacked-image"),
     pytest.param({**INNER, "/run/systemd/container": "podman\n"}, "podman", id="systemd"),
     pytest.param({**INNER, "/run/host/container-manager": "systemd-nspawn\n"}, "systemd-nspawn", id="container-interface"),
     pytest.param({**INNER, "/proc/1/environ": "A=b\0container=lxc\0"}, "lxc", id="environ"),
@@ -201,7 +203,8 @@ def test_container(tmp_path: Path, files: dict[str, str], expected: str | None) 
 
 class TestFilesystems:
     MOUNTS = ROOT_MOUNT + (
-        "2 1 8:2 / /var rw - xfs /dev/sdb rw\n3 1 0:40 / /srv/share rw - nfs4 nas:/share rw,hard\n4 1 0:41 / /home rw - autofs x rw\n"
+        "2 1 8:2 / /var rw - xfs /dev/sdb rw\n3 1 0:40 / /srv/share rw - nfs4 nas:/share rw,hard\n"
+        "4 1 0:41 / /home rw - autofs x rw\n"
         "5 1 7:1 / /snap/x/1 ro - squashfs /dev/loop1 ro\n6 1 8:3 / /data rw - ext4 /dev/sdc rw\n")
 
     def context(self, root: Path, binaries: list[str], files: dict[str, str] | None = None) -> Fake:
@@ -310,7 +313,7 @@ class TestTime:
                      id="chrony-without-rtcsync"),
         pytest.param(0x0040, ["chrony"], (0, "7F7F0101,,0,0.0,Not synchronised\n", ""), False, "chrony.service", id="chrony-not"),
         pytest.param(0x0040, ["chrony"], (1, "", "506 Cannot talk to daemon"), None, "chrony.service", id="chrony-silent"),
-        pytest.param(0x0040, ["chrony"], TimeoutError("chronyc did not end within 2.0 s"), None, "chrony.service", id="chrony-hangs"),
+        pytest.param(0x0040, ["chrony"], TimeoutError("chronyc did not end"), None, "chrony.service", id="chrony-hangs"),
         pytest.param(0x0040, ["openntpd"], None, None, "openntpd.service", id="openntpd"),
         pytest.param(None, [], None, None, None, id="no-adjtimex"),
     ])
@@ -330,7 +333,8 @@ class TestTime:
         assert found["evidence"]
 
     def test_a_unit_without_processes_does_not_run(self, tmp_path: Path) -> None:
-        context = tree(tmp_path, {self.UNIT % "ntpsec": "", "/sys/fs/cgroup/systemd/system.slice/ntp.service/cgroup.procs": "7\n"})
+        context = tree(tmp_path, {
+            self.UNIT % "ntpsec": "", "/sys/fs/cgroup/systemd/system.slice/ntp.service/cgroup.procs": "7\n"})
         assert host._time_service(context) == "ntp.service"
 
 
@@ -339,7 +343,8 @@ RUNNING = "6.8.0-45-generic"
 
 @pytest.mark.parametrize(("files", "container", "required", "newest"), [
     pytest.param({f"/boot/vmlinuz-{RUNNING}": ""}, None, False, RUNNING, id="newest-runs"),
-    pytest.param({f"/boot/vmlinuz-{RUNNING}": "", "/boot/vmlinuz-6.8.0-48-generic": ""}, None, True, "6.8.0-48-generic", id="newer"),
+    pytest.param({f"/boot/vmlinuz-{RUNNING}": "", "/boot/vmlinuz-6.8.0-48-generic": ""}, None, True, "6.8.0-48-generic",
+                 id="newer"),
     pytest.param({f"/boot/vmlinuz-{RUNNING}": "", "/boot/vmlinuz-6.8.0-1018-aws": "", "/boot/vmlinuz-old": "",
                   "/boot/vmlinuz-5.15.0-1-generic": ""}, None, False, RUNNING, id="other-flavours"),
     pytest.param({f"/boot/vmlinuz-{RUNNING}": "", "/run/reboot-required": ""}, None, True, RUNNING, id="marked"),
@@ -363,7 +368,8 @@ def test_reboot_packages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("mounts", "files", "expected"), [
-    pytest.param("1 0 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", {"/sys/fs/cgroup/cgroup.controllers": "cpu memory pids\n"},
+    pytest.param("1 0 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+                 {"/sys/fs/cgroup/cgroup.controllers": "cpu memory pids\n"},
                  {"version": 2, "controllers": ["cpu", "memory", "pids"]}, id="v2"),
     pytest.param("1 0 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
                  "2 0 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n", {},

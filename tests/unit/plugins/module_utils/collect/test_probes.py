@@ -27,7 +27,8 @@ from ansible_collections.goready.preflight.plugins.module_utils.collecting impor
 CERTIFICATE = Path(__file__).parents[3] / "fixtures" / "pprof" / "tls.pem"
 PROMETHEUS = {
     "up": {"resultType": "vector", "result": [{"metric": {"job": "api"}, "value": [1.0, "1"]}]},
-    "two": {"resultType": "vector", "result": [{"metric": {"i": "a"}, "value": [1.0, "1.5"]}, {"metric": {"i": "b"}, "value": [1, "NaN"]}]},
+    "two": {"resultType": "vector", "result": [
+        {"metric": {"i": "a"}, "value": [1.0, "1.5"]}, {"metric": {"i": "b"}, "value": [1, "NaN"]}]},
     "none": {"resultType": "vector", "result": []},
     "scalar": {"resultType": "scalar", "result": [1.0, "42"]},
     "range": {"resultType": "matrix", "result": [{"metric": {}, "values": [[1.0, "1"]]}]},
@@ -158,9 +159,12 @@ class TestValidate:
          "headers: {'A': 1} is not a mapping of header names to strings without line breaks"),
         ({"kind": "file", "path": "etc/hosts"}, "path: 'etc/hosts' is not an absolute path"),
         ({"kind": "command", "command": []}, "command: [] is not a list of strings, or one string that shlex can split"),
-        ({"kind": "command", "command": "echo 'x"}, "command: \"echo 'x\" is not a list of strings, or one string that shlex can split"),
-        ({"kind": "command", "command": ["a", 1]}, "command: ['a', 1] is not a list of strings, or one string that shlex can split"),
-        ({"kind": "command", "command": ["a"], "shell": True}, "command: ['a'] is not one string, which a probe with shell needs"),
+        ({"kind": "command", "command": "echo 'x"},
+         "command: \"echo 'x\" is not a list of strings, or one string that shlex can split"),
+        ({"kind": "command", "command": ["a", 1]},
+         "command: ['a', 1] is not a list of strings, or one string that shlex can split"),
+        ({"kind": "command", "command": ["a"], "shell": True},
+         "command: ['a'] is not one string, which a probe with shell needs"),
         ({"kind": "command", "command": "a", "shell": "yes"}, "shell: 'yes' is not true or false"),
     ], ids=str)
     def test_faults(self, probe: Any, message: str) -> None:
@@ -171,8 +175,9 @@ class TestValidate:
     VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text()) | st.dictionaries(
         st.text(), st.text())
 
-    @given(st.dictionaries(st.sampled_from(["kind", "command", "path", "url", "headers", "host", "port", "name", "query", "timeout"])
-                           | st.text(), VALUES | st.sampled_from(["http", "file", "tcp", "dns", "command", "prometheus"])))
+    @given(st.dictionaries(
+        st.sampled_from(["kind", "command", "path", "url", "headers", "host", "port", "name", "query", "timeout"]) | st.text(),
+        VALUES | st.sampled_from(["http", "file", "tcp", "dns", "command", "prometheus"])))
     def test_any_mapping(self, probe: dict[str, Any]) -> None:
         try:
             probes.validate_probe(probe)
@@ -239,7 +244,7 @@ class TestFile:
         path.chmod(0o640)
         answer = ask(kind="file", path=str(path), content=True, sha256=True)
         assert answer["ok"] and answer["exists"]
-        assert (answer["type"], answer["mode"], answer["size"], answer["link"], answer["truncated"]) == ("file", "0640", 9, None, False)
+        assert [answer[key] for key in ("type", "mode", "size", "link", "truncated")] == ["file", "0640", 9, None, False]
         assert answer["sha256"] == hashlib.sha256(b"token: 1\n").hexdigest()
         assert answer["content"] == "token: [redacted]\n"
 
@@ -292,7 +297,7 @@ class TestFile:
 class TestHttp:
     def test_answer(self, port: int) -> None:
         answer = ask(kind="http", url=f"http://127.0.0.1:{port}/")
-        assert (answer["ok"], answer["error"], answer["status"], answer["body"], answer["truncated"]) == (True, None, 200, "hello", False)
+        assert [answer[key] for key in ("ok", "error", "status", "body", "truncated")] == [True, None, 200, "hello", False]
         assert answer["headers"]["content-length"] == "5"
         assert answer["address"] == "127.0.0.1"
         assert 0 <= answer["connect_ms"] <= answer["first_byte_ms"] <= answer["ms"]
@@ -429,6 +434,6 @@ class TestCollect:
 
     def test_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(probes, "PROBE_LIMIT", 1)
-        answers = probes.collect(Context(probes=[{"id": "a.x", "kind": "file", "path": "/"}, {"id": "a.y", "kind": "file", "path": "/"}]))
+        answers = probes.collect(Context(probes=[{"id": name, "kind": "file", "path": "/"} for name in ("a.x", "a.y")]))
         assert answers["a.x"]["ok"]
         assert answers["a.y"]["error"] == "not run: a host is asked 1 probes at most"

@@ -132,7 +132,7 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             edits={**ARM, **ARM_BINARY, **setting("api", "GOARM64", "v8.5"), "host/cpu/goarm64": "v9.0,lse,crypto"},
             status="pass", reason="/opt/api/releases/1/api is built with GOARM64=v8.5; this CPU has v9.0,lse,crypto.")),
         ("arm64-too-high", row(
-            subject="api", edits={**ARM, **ARM_BINARY, **setting("api", "GOARM64", "v9.0")}, status="fail",
+            subject="api", edits={**ARM, **ARM_BINARY, **setting("api", "GOARM64", "v9.0")}, status="fail", severity="medium",
             reason="/opt/api/releases/1/api is built with GOARM64=v9.0; this CPU has only v8.2,lse,crypto.")),
         ("another-machine", row(
             subject="api", edits={**ARM, **STOPPED, **of("api", binary__buildinfo__settings__GOAMD64="v3")},
@@ -331,7 +331,8 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             reason="/opt/wrap/wrap runs as root, and /opt/wrap/wrap belongs to deploy, who can replace it and so becomes root.")),
         ("root-runs-from-anothers-home", row(
             subject="wrap", status="fail", command="",
-            edits=proc("wrap", 1, running__folders=[{"path": "/home/deploy", "owner": "deploy", "group": "deploy", "mode": "0755"}],
+            edits=proc("wrap", 1,
+                       running__folders=[{"path": "/home/deploy", "owner": "deploy", "group": "deploy", "mode": "0755"}],
                        running__writable_by=["/home/deploy belongs to deploy (0755)"]),
             reason="/opt/wrap/wrap runs as root, and /home/deploy belongs to deploy, who can replace it and so becomes root.")),
         ("root-by-hand", row(

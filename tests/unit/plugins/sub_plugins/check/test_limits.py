@@ -130,6 +130,18 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("infinity", row(subject="api",
                          edits={**unit("api", "infinity", "infinity", "infinity"), **nofile("api", 1048575, 1048576)},
                          status="pass", reason="The running process may open 1048575 files.")),
+        ("hard-limit-left-alone", row(
+            subject="api", edits={**unit("api", "16384", "524288", "16384:524288"), **nofile("api", 19999, 20000)},
+            services=[{"name": "api", "nofile": 16384}], status="pass", reason="The running process may open 19999 files.")),
+        ("soft-limit-is-the-promise", row(
+            subject="api", edits={**unit("api", "65536", "524288", "65536:524288"), **nofile("api", 19999, 20000)}, status="fail",
+            reason="The running process may open 19999 files; api.service asks for 65536.")),
+        ("declared-within-the-two", row(
+            subject="api", edits={**unit("api", "1024", "524288", "1024:524288"), **nofile("api", 19999, 20000)}, **WANTS,
+            status="fail", reason="The running process may open 19999 files; api.service asks for 65536.")),
+        ("soft-limit-of-another-program", row(
+            subject="api", edits={**unit("api", "8192", "20000", "8192:20000"), **nofile("api", 8192, 20000), **NOT_GO},
+            status="pass", reason="The running process may open 8192 files.")),
         ("above-nr-open", row(
             subject="api", edits={**unit("api", "2000000", "2000000", "2000000"), **nofile("api", 1048576, 1048576),
                                   "host/container": None},
