@@ -66,7 +66,7 @@ def test_without_a_script_the_essential_part_is_there(show: Open, report: Path) 
     assert page.get_by_text("sudo systemctl restart api.service").is_visible()
     assert not page.locator("#filters").is_visible()
     page.locator("#finding-6 > summary").click()
-    assert page.get_by_text("Build the service again with a supported Go.").is_visible()
+    page.get_by_text("Build the service again with a supported Go.").wait_for()
 
 
 @pytest.mark.parametrize(("steps", "expected", "on", "words"), [
@@ -100,6 +100,7 @@ def test_filter(show: Open, report: Path, steps: dict[str, Any], expected: list[
     matches(other, words)
     assert (cards(other), hosts(other)) == (expected, on)
     page.locator("#clear").click()
+    page.locator("#clear").wait_for(state="hidden")
     assert len(cards(page)) == 10 and len(hosts(page)) == 12
     assert "#" not in page.url
 
@@ -109,9 +110,11 @@ def test_filter_shows_what_of_a_finding_fits(show: Open, report: Path) -> None:
     card = page.locator("#finding-1")
     assert card.locator(".chip").all_inner_texts() == ["web3", "web4", "edge2"]
     page.locator("[name=host]").fill("edge2")
+    matches(page, "3 findings and 1 host match.")
     assert card.locator(".chip").all_inner_texts() == ["edge2"]
     assert card.locator(".on").inner_text() == "1 of 3 hosts"
     page.locator("[name=host]").fill("")
+    matches(page, "")
     assert card.locator(".chip").all_inner_texts() == ["web3", "web4", "edge2"]
     assert card.locator(".on").inner_text() == "3 hosts"
 
@@ -149,13 +152,13 @@ def test_keyboard(show: Open, report: Path) -> None:
     summary = page.locator("#finding-6 > summary")
     summary.focus()
     page.keyboard.press("Enter")
-    assert page.get_by_text("Build the service again with a supported Go.").is_visible()
+    page.get_by_text("Build the service again with a supported Go.").wait_for()
     page.locator("#host-6 .expand").focus()
     page.keyboard.press("Enter")
+    page.locator("#detail-6").wait_for()
     assert page.locator("#host-6 .expand").get_attribute("aria-expanded") == "true"
-    assert page.locator("#detail-6").is_visible()
     page.keyboard.press("Enter")
-    assert page.locator("#detail-6").count() == 0
+    page.locator("#detail-6").wait_for(state="detached")
 
 
 def test_everything_that_can_be_used_has_a_name_and_can_be_focused(show: Open, report: Path) -> None:
@@ -175,10 +178,10 @@ def test_a_host_unfolds_to_all_its_results(show: Open, report: Path) -> None:
     for words in ("kernel 6.8.0-88-generic", "gateway.service", "revision 3f2c9ab8d17", "tcp 0.0.0.0:6060",
                   "23 check results passed",
                   "gateway runs with 4096 open files; its unit asks for 65536."):
-        assert detail.get_by_text(words).first.is_visible(), words
+        detail.get_by_text(words).first.wait_for()
     assert not detail.get_by_text("The newest kernel is running.").is_visible()
     detail.get_by_text("23 check results passed").click()
-    assert detail.get_by_text("The newest kernel is running.").is_visible()
+    detail.get_by_text("The newest kernel is running.").wait_for()
     detail.get_by_text("Show only the findings of this host").click()
     matches(page, "3 findings and 1 host match.")
 
@@ -186,13 +189,14 @@ def test_a_host_unfolds_to_all_its_results(show: Open, report: Path) -> None:
 def test_links_open_what_they_lead_to(show: Open, report: Path) -> None:
     page = show(report)
     page.locator("#finding-1 .chip").first.click()
-    assert page.locator("#detail-2").is_visible()
-    page.get_by_role("link", name="Let pprof listen on 127.0.0.1:6060").click()
-    assert page.locator("#finding-2").get_attribute("open") is not None
+    page.locator("#detail-2").wait_for()
+    assert page.locator("#finding-4[open]").count() == 0
+    page.get_by_role("link", name="Clear up 2 checks").click()
+    page.locator("#finding-4[open]").wait_for()
     page.locator("[name=q]").fill("time_sync")
     matches(page, "1 finding and 1 host match.")
     page.locator(".next a").first.click()
-    assert page.locator("#finding-1").is_visible(), "a link to what the filter hides clears the filter"
+    page.locator("#finding-1").wait_for()  # a link to what the filter hides clears the filter
 
 
 def test_copies_a_command(show: Open, report: Path) -> None:
@@ -316,6 +320,7 @@ def test_many_hosts_of_a_finding_can_be_shown(show: Open, crowd: Path) -> None:
     card = page.locator(".card.kind-blocker").first
     before = card.locator(".variant").count()
     card.get_by_role("button", name="more reason").click()
+    card.get_by_role("button", name="more reason").wait_for(state="detached")
     assert card.locator(".variant").count() > before
     total = int(card.locator(".on").inner_text().split()[0])
     shown = card.locator(".chip").all_inner_texts()

@@ -135,19 +135,24 @@ def arch_match(facts: Facts, policy: Policy) -> Iterator[Outcome]:
 _ARM = re.compile(r"v([89])\.([0-9]+)")
 
 
-def _arm_level(text: str) -> tuple[int, set[str]]:
-    """GOARM64 as (the level in terms of v8, options). v9.N contains v8.(N+5), and v8.1 and later contain LSE (Go source,
-    internal/buildcfg/cfg.go, Goarm64Features.Supports and ParseGoarm64)."""
+def _arm_level(text: str) -> tuple[int, int, set[str]]:
+    """GOARM64 as (8 or 9, minor, options). v8.1 and later contain LSE (Go source, internal/buildcfg/cfg.go, ParseGoarm64)."""
     first, *options = [part.strip() for part in text.split(",")]
     found = _ARM.fullmatch(first)
     if not found:
         raise ValueError(f"{text!r} is no GOARM64 level")
     major, minor = int(found.group(1)), int(found.group(2))
-    level = minor + 5 if major == 9 else minor
     names = {option for option in options if option}
-    if level >= 1:
+    if (major, minor) >= (8, 1):
         names.add("lse")
-    return level, names
+    return major, minor, names
+
+
+def _arm_supports(has: tuple[int, int], wanted: tuple[int, int]) -> bool:
+    """As Go's Goarm64Features.Supports: v9.N contains v8.(N+5), and no v8 contains a v9."""
+    if has[0] == wanted[0]:
+        return has[1] >= wanted[1]
+    return has[0] == 9 and has[1] + 5 >= wanted[1]
 
 
 @check(
@@ -160,9 +165,9 @@ def _arm_level(text: str) -> tuple[int, set[str]]:
         "of the virtual machine.",
     judged="GOAMD64 or GOARM64 of the build information against the level of /proc/cpuinfo. A Go before 1.18 (1.23 for arm64) "
            "has no levels and passes. An amd64 program that runs has passed its own test of the CPU. On arm64 a missing LSE is "
-           "critical; a higher level or `crypto` alone is medium, because the compiler uses nothing of it but LSE so far. Unknown "
-           "where the host is emulated, because the level shown there is not the one that counts. Other architectures are not "
-           "judged.",
+           "critical; a higher level or `crypto` alone is medium, because the compiler uses nothing of it but LSE so far. "
+           "Unknown where the host is emulated, because the level shown there is not the one that counts. Other architectures "
+           "are not judged.",
     remediation=Remediation(hint="Deploy a build with a lower GOAMD64 or GOARM64, or move the service to a newer CPU.",
                             role="release"),
     needs=NEEDS,
@@ -226,7 +231,8 @@ def _has_level(machine: str, has: str, wanted: str) -> tuple[bool, bool]:
                 raise ValueError(f"{text!r} is no GOAMD64 level")
         return has >= wanted, False
     have, need = _arm_level(has), _arm_level(wanted)
-    return have[0] >= need[0] and need[1] <= have[1], "lse" in have[1] or "lse" not in need[1]
+    enough = _arm_supports(have[:2], need[:2]) and need[2] <= have[2]
+    return enough, "lse" in have[2] or "lse" not in need[2]
 
 
 @check(

@@ -70,10 +70,10 @@ MARK = "--mark--"
 
 
 @pytest.mark.parametrize(("text", "expected"), [
-    pytest.param(f"{MARK}/usr/bin/go\n{MARK}PATH=/usr/bin\0HOME=/root\0{MARK}", ("/usr/bin/go", {"PATH": "/usr/bin", "HOME": "/root"}),
-                 id="quiet"),
-    pytest.param(f"Welcome!\nGOROOT=/lie\n{MARK}/usr/bin/go\n{MARK}PATH=/usr/bin\0{MARK}bye\n", ("/usr/bin/go", {"PATH": "/usr/bin"}),
-                 id="noise before and behind"),
+    pytest.param(f"{MARK}/usr/bin/go\n{MARK}PATH=/usr/bin\0HOME=/root\0{MARK}",
+                 ("/usr/bin/go", {"PATH": "/usr/bin", "HOME": "/root"}), id="quiet"),
+    pytest.param(f"Welcome!\nGOROOT=/lie\n{MARK}/usr/bin/go\n{MARK}PATH=/usr/bin\0{MARK}bye\n",
+                 ("/usr/bin/go", {"PATH": "/usr/bin"}), id="noise before and behind"),
     pytest.param(f"{MARK}{MARK}A=1\nB=2\0C\0BASH_FUNC_x%%=() {{ :; }}\0{MARK}", ("", {"A": "1\nB=2"}), id="no go, odd variables"),
     pytest.param(f"{MARK}alias go='grc go'\n{MARK}\0{MARK}", ("alias go='grc go'", {}), id="alias"),
 ])

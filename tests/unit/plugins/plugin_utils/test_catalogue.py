@@ -27,7 +27,7 @@ services: present critical, active critical, enabled high, restart_policy medium
  unit_directives high, healthy critical, hardening info
 limits: nofile_configured high, nofile_effective critical, nofile_headroom high, nofile_lowered medium,
  limits_conf_ignored info, tasks medium, memory_limit medium, gomaxprocs low
-binary: arch_match critical, cpu_level critical, static medium, go_release medium, revision high, clean medium, race high,
+binary: arch_match critical, cpu_level critical, static low, go_release medium, revision high, clean medium, race high,
  replaced high, ownership high
 pprof: bind critical, reachable critical, public_mux critical, expvar high
 """

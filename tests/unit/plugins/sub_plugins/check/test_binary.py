@@ -131,6 +131,10 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             subject="api",
             edits={**ARM, **ARM_BINARY, **setting("api", "GOARM64", "v8.5"), "host/cpu/goarm64": "v9.0,lse,crypto"},
             status="pass", reason="/opt/api/releases/1/api is built with GOARM64=v8.5; this CPU has v9.0,lse,crypto.")),
+        ("arm64-v8-contains-no-v9", row(
+            subject="api", status="fail", severity="medium",
+            edits={**ARM, **ARM_BINARY, **setting("api", "GOARM64", "v9.0"), "host/cpu/goarm64": "v8.9,lse,crypto"},
+            reason="/opt/api/releases/1/api is built with GOARM64=v9.0; this CPU has only v8.9,lse,crypto.")),
         ("arm64-too-high", row(
             subject="api", edits={**ARM, **ARM_BINARY, **setting("api", "GOARM64", "v9.0")}, status="fail", severity="medium",
             reason="/opt/api/releases/1/api is built with GOARM64=v9.0; this CPU has only v8.2,lse,crypto.")),
