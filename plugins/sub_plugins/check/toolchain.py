@@ -4,8 +4,9 @@
 """Is there a Go that works, the right one, and the same one for everybody?
 
 A host may carry many Gos: gvm's, a distribution's, yesterday's tarball. What counts is the Go that somebody gets by typing
-``go``: the first in the PATH of a login shell, of a command over ssh, of sudo, of systemd; and the Go that a unit starts. Those
-are *in use* here; the rest lies on the disk and is judged for less. Where no PATH has one (a build that calls it by its path) every Go counts.
+``go``: the first in the PATH of a login shell, of a command over ssh, of sudo, of systemd; and the Go that a unit starts.
+Those are *in use* here; the rest lies on the disk and is judged for less. Where no PATH has one (a build that calls it by its
+path) every Go counts.
 """
 from __future__ import annotations
 
@@ -36,6 +37,11 @@ def _shells(facts: Facts) -> Sequence[Entry]:
 def _label(shell: Entry) -> str:
     kind = str(shell["kind"])
     return f"{kind.replace('_', '-')} shell of {shell['user']}" if kind in ("login", "non_login") else kind
+
+
+def _name(shell: Entry) -> str:
+    """The label inside a sentence: ``the login shell of deploy``, but ``sudo``."""
+    return f"the {_label(shell)}" if shell["kind"] in ("login", "non_login") else _label(shell)
 
 
 def _place(toolchain: Entry) -> str:
@@ -403,8 +409,8 @@ def conflict(facts: Facts, policy: Policy) -> Iterator[Outcome]:
             findings.setdefault(_place(first), (first, others, []))[2].append(shell)
     for subject, (first, others, shells) in findings.items():
         names = ", ".join(f"{_version(one) or 'another'} in {_place(one)}" for one in others)
-        labels = ", ".join(_label(one) for one in shells)
-        yield failed(f"{_version(first)} in {subject} hides {names} in the PATH of the {labels}.", subject=subject,
+        labels = ", ".join(_name(one) for one in shells)
+        yield failed(f"{_version(first)} in {subject} hides {names} in the PATH of {labels}.", subject=subject,
                      actual=[_place(first), *(_place(one) for one in others)], expected=[_place(first)],
                      evidence=[f"{_label(shell)}: PATH={shell['path']}" for shell in shells])
     if not findings:
@@ -548,7 +554,10 @@ def gopath(facts: Facts, policy: Policy) -> Iterator[Outcome]:
 
 def _gopath(shell: Entry) -> Outcome:
     subject = _label(shell)
-    value = (shell.get("effective") or {}).get("GOPATH", "")
+    effective = shell.get("effective")
+    if effective is None:
+        return unknown(f"The GOPATH of the {subject} was not collected.", subject=subject)
+    value = effective.get("GOPATH", "")
     evidence = [f"{subject}: GOPATH={value}"]
     if not value:
         return failed("There is no GOPATH, and no home folder to take the default from: modules cannot be downloaded.",
@@ -614,8 +623,7 @@ def env_drift(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         return
     for shell in silent:
         needed = shell["kind"] in ("login", "non_login")
-        name = f"the {_label(shell)}" if needed else _label(shell)
-        yield unknown(f"What {name} sees is unknown: {shell['error']}.", subject=_label(shell), evidence=evidence,
+        yield unknown(f"What {_name(shell)} sees is unknown: {shell['error']}.", subject=_label(shell), evidence=evidence,
                       severity=None if needed else "low")
     by_root = {toolchain["goroot"]: toolchain for toolchain in _toolchains(facts)}
     views: dict[str, list[str]] = {}
@@ -624,14 +632,15 @@ def env_drift(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         installed = by_root.get(shell["goroot"])
         version = str((_version(installed) if installed else None) or shell["version"] or shell["go"])
         name = f"go{pin} (by GOTOOLCHAIN)" if pin is not None and not _same_version(f"go{pin}", version) else version
-        views.setdefault(name, []).append(_label(shell))
+        views.setdefault(name, []).append(_name(shell))
     if len(views) > 1:
-        words = "; ".join(f"{name} in the {', '.join(labels)}" for name, labels in views.items())
+        words = "; ".join(f"{name} in {', '.join(labels)}" for name, labels in views.items())
         yield failed(f"Different shells get different Gos: {words}.", actual=views, expected="one version", evidence=evidence)
     blind = [shell for shell in shells if not shell["go"] and not shell["error"] and shell["kind"] in must_see] if seeing else []
     for shell in blind:
-        yield failed(f"The {_label(shell)} finds no go, the {_label(seeing[0])} has {next(iter(views))}.", subject=_label(shell),
-                     actual=None, expected=next(iter(views)), evidence=evidence, severity="low")
+        words = f"{_name(shell)} finds no go, {_name(seeing[0])} has {next(iter(views))}."
+        yield failed(words[0].upper() + words[1:], subject=_label(shell), actual=None, expected=next(iter(views)),
+                     evidence=evidence, severity="low")
     if seeing and len(views) == 1 and not blind and not _silent(facts):
         yield passed(f"Every shell that sees a go gets {next(iter(views))}.", actual=next(iter(views)), expected="one version",
                      evidence=evidence)

@@ -42,11 +42,13 @@ def gopath(**values: Any) -> dict[str, Any]:
 
 
 def goroot_variable(**values: Any) -> dict[str, Any]:
-    return {f"{SHELL}/goroot_variable": {"path": "/opt/go", "realpath": "/opt/go", "exists": True, "version": "go1.26.4", **values}}
+    return {f"{SHELL}/goroot_variable": {"path": "/opt/go", "realpath": "/opt/go", "exists": True, "version": "go1.26.4",
+    **values}}
 
 
 PRESENT = [
-    row("present", "good", "pass", "go1.27.3 in /usr/local/go starts.", toolchain="required", evidence="found by login shell of deploy"),
+    row("present", "good", "pass", "go1.27.3 in /usr/local/go starts.", toolchain="required",
+        evidence="found by login shell of deploy"),
     row("present", "good", "pass", "go1.27.3 in /usr/local/go starts.", id="present: optional and there"),
     row("present", "drift", "pass", "go1.27.3 in /usr/local/go, go1.19.8 in /usr/lib/go-1.19 start."),
     row("present", "disk", "pass",
@@ -57,21 +59,26 @@ PRESENT = [
     row("present", "none", "fail", "There is no Go on this host, and preflight_toolchain is required.", toolchain="required",
         role="go_toolchain"),
     row("present", "none", "pass", "There is no Go on this host, as preflight_toolchain wants it.", toolchain="absent"),
-    row("present", "good", "fail", "This host should carry no Go, but has go1.27.3 in /usr/local/go.", toolchain="absent", role=""),
+    row("present", "good", "fail", "This host should carry no Go, but has go1.27.3 in /usr/local/go.", toolchain="absent",
+        role=""),
     row("present", "disk", "fail", "This host should carry no Go, but has go1.27.3 in /usr/local/go, go1.27.3 in /opt/go-arm64, "
         "go1.21.13 in /opt/go1.21.13.", toolchain="absent"),
-    row("present", "silent", "unknown", "No Go was found, but the login shell of deploy gave no answer and may have one in its PATH.",
+    row("present", "silent", "unknown",
+        "No Go was found, but the login shell of deploy gave no answer and may have one in its PATH.",
         toolchain="required", evidence="login shell of deploy: it did not answer within 5 s"),
-    row("present", "silent", "unknown", "No Go was found, but the login shell of deploy gave no answer and may have one in its PATH.",
+    row("present", "silent", "unknown",
+        "No Go was found, but the login shell of deploy gave no answer and may have one in its PATH.",
         toolchain="absent", id="present: silent, absent"),
     row("present", "silent", "notapplicable", NO_GO, id="present: silent, optional"),
-    row("present", "copied", "fail", "/usr/local/bin/go (version unknown) does not start: go: cannot find GOROOT directory: 'go' binary "
+    row("present", "copied", "fail",
+        "/usr/local/bin/go (version unknown) does not start: go: cannot find GOROOT directory: 'go' binary "
         "is trimmed and GOROOT is not set."),
     row("present", "good", "fail", "/usr/local/go (go1.27.3) does not start: Exec format error.", edits=DOES_NOT_START,
         id="present: another machine's"),
     row("present", "good", "unknown", "Whether /usr/local/go starts is unknown: not run: another user could have replaced it.",
         edits=NOT_RUN, id="present: not run"),
-    row("present", "good", "notapplicable", "No shell has a go in its PATH; /usr/local/go only lies on the disk (Exec format error).",
+    row("present", "good", "notapplicable",
+        "No shell has a go in its PATH; /usr/local/go only lies on the disk (Exec format error).",
         edits={**DOES_NOT_START, **NOBODY_SEES}, id="present: broken, but nobody sees it"),
     row("present", "good", "fail", "/usr/local/go (go1.27.3) does not start: Exec format error.", toolchain="required",
         edits={**DOES_NOT_START, **NOBODY_SEES}, id="present: broken, nobody sees it, required"),
@@ -87,15 +94,18 @@ POLICY = [
     row("version_policy", "disk", "fail", "go1.27.3 is installed, 1.26 is wanted.", GO, go_version="1.26"),
     row("version_policy", "good", "fail", "go1.28rc1 is in use, >=1.27 is wanted.", GO, go_version=">=1.27",
         edits=with_version("go1.28rc1"), id="version_policy: a candidate is no release"),
-    row("version_policy", "good", "unknown", "The version of /usr/local/go cannot be told (devel +8c5a6f81a3); wanted is 1.27.", GO,
+    row("version_policy", "good", "unknown", "The version of /usr/local/go cannot be told (devel +8c5a6f81a3); wanted is 1.27.",
+        GO,
         go_version="1.27", edits=with_version("devel +8c5a6f81a3")),
-    row("version_policy", "copied", "unknown", "The version of /usr/local/bin/go cannot be told (go: cannot find GOROOT directory: 'go' "
+    row("version_policy", "copied", "unknown",
+        "The version of /usr/local/bin/go cannot be told (go: cannot find GOROOT directory: 'go' "
         "binary is trimmed and GOROOT is not set); wanted is 1.27.", "/usr/local/bin/go", go_version="1.27"),
     row("version_policy", "good", "fail", f"GOTOOLCHAIN=go1.26.4+auto makes go use 1.26.4 in the {LOGIN}, 1.27 is wanted.",
         f"GOTOOLCHAIN in {LOGIN}", go_version="1.27", edits={f"{SHELL}/effective/GOTOOLCHAIN": "go1.26.4+auto"}),
     row("version_policy", "good", "notapplicable", "preflight_go_version names no version."),
     row("version_policy", "good", "notapplicable", ABSENT, toolchain="absent", go_version="1.27", id="version_policy: absent"),
-    row("version_policy", "none", "notapplicable", "There is no Go on this host: toolchain.present says so.", toolchain="required",
+    row("version_policy", "none", "notapplicable", "There is no Go on this host: toolchain.present says so.",
+        toolchain="required",
         go_version="1.27"),
 ]
 
@@ -107,16 +117,21 @@ def on(day: str) -> datetime.datetime:
 RELEASE = [
     row("supported_release", "good", "pass", "Go 1.27 is supported.", GO, now=on("2026-11-21"),
         evidence="supported are 1.27 or 1.26: https://go.dev/doc/devel/release as of 2026-11-21"),
-    row("supported_release", "unit", "fail", "Go 1.21 (go1.21.13) has had no fixes from upstream since 2024-08-13; supported are 1.27 or "
+    row("supported_release", "unit", "fail",
+        "Go 1.21 (go1.21.13) has had no fixes from upstream since 2024-08-13; supported are 1.27 or "
         "1.26.", "/opt/x/tools"),
-    row("supported_release", "drift", "fail", "Go 1.19 (go1.19.8) has had no fixes from upstream since 2023-08-08; supported are 1.27 or "
+    row("supported_release", "drift", "fail",
+        "Go 1.19 (go1.19.8) has had no fixes from upstream since 2023-08-08; supported are 1.27 or "
         "1.26; the distribution may carry fixes back.", DEBIAN, severity="low"),
     row("supported_release", "disk", "pass", "Go 1.27 is supported.", GO, id="supported_release: one on the disk is enough"),
-    row("supported_release", "good", "fail", "go1.28rc1 is not a release: betas, release candidates and development trees get no fixes.",
+    row("supported_release", "good", "fail",
+        "go1.28rc1 is not a release: betas, release candidates and development trees get no fixes.",
         GO, edits=with_version("go1.28rc1")),
-    row("supported_release", "good", "unknown", "Whether Go 1.27 is still supported cannot be told: the release table is 618 days old and "
+    row("supported_release", "good", "unknown",
+        "Whether Go 1.27 is still supported cannot be told: the release table is 618 days old and "
         "a newer major may have appeared since.", GO, now=on("2028-07-31"), id="supported_release: an old table"),
-    row("supported_release", "good", "pass", "Go 1.27 is supported.", GO, now=on("2028-07-31"), thresholds={"supported": ("1.27",)},
+    row("supported_release", "good", "pass", "Go 1.27 is supported.", GO, now=on("2028-07-31"),
+        thresholds={"supported": ("1.27",)},
         id="supported_release: the inventory knows better", evidence="supported are 1.27: preflight_thresholds"),
     row("supported_release", "good", "fail", "Go 1.27 (go1.27.3) has had no fixes from upstream; supported are 1.28.", GO,
         thresholds={"supported": ("1.28",)}, id="supported_release: the inventory says no"),
@@ -125,26 +140,31 @@ RELEASE = [
     row("supported_release", "none", "notapplicable", NO_GO),
 ]
 
-EMULATED = "It is built for arm64, this machine is amd64: it runs (in an emulator, or as a guest of the kernel) and builds for the wrong " \
-           "machine."
+EMULATED = ("It is built for arm64, this machine is amd64: it runs (in an emulator, or as a guest of the kernel) and builds for "
+            "the wrong machine.")
 ARCH = [
     row("arch_match", "good", "pass", "It is built for amd64, as this machine is.", GO),
     row("arch_match", "arm64", "fail", EMULATED, GO, evidence="/usr/local/go/bin/go: ELF machine arm64"),
     row("arch_match", "arm64", "fail", "It is built for arm64, this machine is amd64: it does not run.", GO,
         edits={f"{FIRST}/runs": False, f"{FIRST}/error": "Exec format error"}, id="arch_match: it does not run"),
     row("arch_match", "disk", "fail", EMULATED, "/opt/go-arm64", severity="medium", toolchain="required"),
-    row("arch_match", "arm64", "fail", EMULATED, GO, severity="medium", edits=NOBODY_SEES, id="arch_match: optional, nobody sees it"),
-    row("arch_match", "arm64", "fail", EMULATED, GO, edits=NOBODY_SEES, toolchain="required", id="arch_match: the only one there is"),
-    row("arch_match", "good", "fail", "It is built for 386, this machine is amd64: it runs (in an emulator, or as a guest of the kernel) "
+    row("arch_match", "arm64", "fail", EMULATED, GO, severity="medium", edits=NOBODY_SEES,
+        id="arch_match: optional, nobody sees it"),
+    row("arch_match", "arm64", "fail", EMULATED, GO, edits=NOBODY_SEES, toolchain="required",
+        id="arch_match: the only one there is"),
+    row("arch_match", "good", "fail",
+        "It is built for 386, this machine is amd64: it runs (in an emulator, or as a guest of the kernel) "
         "and builds for the wrong machine.", GO, edits={f"{FIRST}/elf_machine": "386"}),
     row("arch_match", "good", "pass", "It is built for arm, as this machine is.", GO, id="arch_match: 32-bit userland",
         edits={f"{FIRST}/elf_machine": "arm", "host/goarch": "arm64", "host/dpkg_arch": "armhf", "host/machine": "aarch64"}),
     row("arch_match", "good", "pass", "It is built for amd64, as this machine is.", GO, edits={"host/dpkg_arch": None},
         id="arch_match: no dpkg"),
-    row("arch_match", "good", "unknown", "The machine of /usr/local/go/bin/go could not be read: /usr/local/go/bin/go: Permission denied.",
+    row("arch_match", "good", "unknown",
+        "The machine of /usr/local/go/bin/go could not be read: /usr/local/go/bin/go: Permission denied.",
         GO, edits={f"{FIRST}/elf_machine": None, f"{FIRST}/error": "/usr/local/go/bin/go: Permission denied"}),
     row("arch_match", "good", "unknown", "host.goarch was not collected.", edits={"host/goarch": None}),
-    row("arch_match", "drift", "fail", f"The {LOGIN} exports GOARCH=arm64: every build makes programs for another machine.", LOGIN,
+    row("arch_match", "drift", "fail", f"The {LOGIN} exports GOARCH=arm64: every build makes programs for another machine.",
+        LOGIN,
         severity="medium"),
     row("arch_match", "none", "notapplicable", NO_GO),
 ]
@@ -152,8 +172,8 @@ ARCH = [
 NO_CONFLICT = "No PATH holds two different Gos that were not put there by a version manager."
 CONFLICT = [
     row("conflict", "good", "pass", NO_CONFLICT),
-    row("conflict", "conflict", "fail", "go1.27.3 in /usr/local/go hides go1.19.8 in /usr/lib/go-1.19 in the PATH of the login shell of "
-        "deploy, non-login shell of deploy, sudo, systemd.", GO, evidence=f"{LOGIN}: PATH=/usr/local/bin"),
+    row("conflict", "conflict", "fail", f"go1.27.3 in {GO} hides go1.19.8 in {DEBIAN} in the PATH of the {LOGIN}, the "
+        f"{NON_LOGIN}, sudo, systemd.", GO, evidence=f"{LOGIN}: PATH=/usr/local/bin"),
     row("conflict", "conflict", "pass", NO_CONFLICT, edits={"toolchain/toolchains/1/version": "go1.27.3"},
         id="conflict: the same version twice"),
     row("conflict", "conflict", "pass", NO_CONFLICT, edits={f"{FIRST}/kind": "gvm"}, id="conflict: a version manager's is first"),
@@ -170,18 +190,21 @@ GOROOT = [
     row("goroot", "broken", "fail", f"{DEBIAN} is incomplete: src/fmt is missing.", DEBIAN),
     row("goroot", "broken", "fail", f"{GO}/VERSION says go1.27.2, but bin/go is go1.27.3: two releases were mixed.", GO,
         severity="medium"),
-    row("goroot", "copied", "fail", "/usr/local/bin/go does not find its GOROOT: go: cannot find GOROOT directory: 'go' binary is trimmed "
+    row("goroot", "copied", "fail",
+        "/usr/local/bin/go does not find its GOROOT: go: cannot find GOROOT directory: 'go' binary is trimmed "
         "and GOROOT is not set.", "/usr/local/bin/go"),
     row("goroot", "drift", "fail", "GOROOT=/usr/lib/go-1.19 is go1.19.8, but /usr/local/go/bin/go is go1.27.3: nothing compiles.",
         f"GOROOT in {LOGIN}", command="unset GOROOT"),
     row("goroot", "gvm", "pass", f"GOROOT={GVM}/gos/go1.27.3 is the Go that is used.", f"GOROOT in {LOGIN}"),
     row("goroot", "good", "pass", "GOROOT=/opt/go is of the same version as /usr/local/bin/go.", f"GOROOT in {LOGIN}",
         edits=goroot_variable(version="go1.27.3")),
-    row("goroot", "good", "fail", "GOROOT=/opt/go does not exist: go ends with \"cannot find GOROOT directory\".", f"GOROOT in {LOGIN}",
+    row("goroot", "good", "fail", "GOROOT=/opt/go does not exist: go ends with \"cannot find GOROOT directory\".",
+        f"GOROOT in {LOGIN}",
         edits=goroot_variable(exists=False, version=None)),
     row("goroot", "good", "fail", "GOROOT=/opt/go holds no Go, and /usr/local/bin/go would use it.", f"GOROOT in {LOGIN}",
         edits=goroot_variable(version=None), id="goroot: variable names an empty folder"),
-    row("goroot", "good", "unknown", "GOROOT=/opt/go is go1.26.4; the version of /usr/local/bin/go is not known.", f"GOROOT in {LOGIN}",
+    row("goroot", "good", "unknown", "GOROOT=/opt/go is go1.26.4; the version of /usr/local/bin/go is not known.",
+        f"GOROOT in {LOGIN}",
         edits={**goroot_variable(), f"{SHELL}/version": None}),
     row("goroot", "good", "pass", WHOLE.replace("go1.27.3", "go1.27.3 X:boringcrypto"), GO,
         edits={f"{FIRST}/version": "go1.27.3 X:boringcrypto"}, id="goroot: an experiment is the same release"),
@@ -189,11 +212,14 @@ GOROOT = [
         edits={f"{FIRST}/version": "go1.28-devel_8c5a6f81a3", f"{FIRST}/version_file": None, f"{FIRST}/missing": ["VERSION"]}),
     row("goroot", "good", "fail", f"{GO} is incomplete: VERSION, src/fmt are missing.", GO,
         edits={f"{FIRST}/missing": ["VERSION", "src/fmt"]}),
-    row("goroot", "good", "unknown", f"{GO} is complete, but its go was not asked for its version: not run: another user could have "
+    row("goroot", "good", "unknown",
+        f"{GO} is complete, but its go was not asked for its version: not run: another user could have "
         "replaced it.", GO, edits=NOT_RUN),
-    row("goroot", "good", "notapplicable", "It is in no PATH, and its go was not asked for its version: not run: another user could have "
+    row("goroot", "good", "notapplicable",
+        "It is in no PATH, and its go was not asked for its version: not run: another user could have "
         "replaced it.", GO, edits={**NOT_RUN, **NOBODY_SEES}, id="goroot: another user's, seen by nobody"),
-    row("goroot", "good", "pass", "All that a build needs is there (that its go does not start is judged by toolchain.present).", GO,
+    row("goroot", "good", "pass",
+        "All that a build needs is there (that its go does not start is judged by toolchain.present).", GO,
         edits=DOES_NOT_START),
     row("goroot", "good", "notapplicable", "gccgo has no GOROOT of the usual kind.", GO,
         edits={f"{FIRST}/version": "go1.18 gccgo (Debian 12.2.0-14+deb12u1) 12.2.0", f"{FIRST}/missing": ["VERSION"]}),
@@ -213,29 +239,36 @@ GOPATH = [
         edits=gopath(path="/srv/go", exists=True, owner="deploy", mode="0777", everybody=True), command="chmod o-w /srv/go"),
     row("gopath", "good", "unknown", "Whether deploy can write to GOPATH /home/deploy/go could not be told.", LOGIN,
         edits=gopath(writable=None)),
-    row("gopath", "good", "fail", "There is no GOPATH, and no home folder to take the default from: modules cannot be downloaded.",
+    row("gopath", "good", "fail",
+        "There is no GOPATH, and no home folder to take the default from: modules cannot be downloaded.",
         LOGIN, edits={f"{SHELL}/effective/GOPATH": "", f"{SHELL}/gopath": []}),
+    row("gopath", "good", "unknown", f"The GOPATH of the {LOGIN} was not collected.", LOGIN, edits={f"{SHELL}/effective": None}),
     row("gopath", "disk", "notapplicable", "No shell of the user has a go in its PATH."),
     row("gopath", "none", "notapplicable", NO_GO),
 ]
 
 DRIFT = [
-    row("env_drift", "good", "pass", "Every shell that sees a go gets go1.27.3.", evidence="systemd: /usr/local/bin/go (go1.27.3)"),
-    row("env_drift", "drift", "fail", f"Different shells get different Gos: go1.27.3 in the {LOGIN}; go1.19.8 in the {NON_LOGIN}, sudo, "
+    row("env_drift", "good", "pass", "Every shell that sees a go gets go1.27.3.",
+        evidence="systemd: /usr/local/bin/go (go1.27.3)"),
+    row("env_drift", "drift", "fail",
+        f"Different shells get different Gos: go1.27.3 in the {LOGIN}; go1.19.8 in the {NON_LOGIN}, sudo, "
         "systemd."),
     row("env_drift", "gvm", "fail", f"The {NON_LOGIN} finds no go, the {LOGIN} has go1.27.3.", NON_LOGIN, severity="low",
         command="/usr/local/bin"),
-    row("env_drift", "gvm", "fail", f"The sudo finds no go, the {LOGIN} has go1.27.3.", "sudo", severity="low",
+    row("env_drift", "gvm", "fail", f"Sudo finds no go, the {LOGIN} has go1.27.3.", "sudo", severity="low",
         thresholds={"must_see": ("sudo",)}),
     row("env_drift", "gvm", "pass", "Every shell that sees a go gets go1.27.3.", thresholds={"must_see": ()},
         id="env_drift: nobody else need see it"),
-    row("env_drift", "good", "error", "The check itself broke: ValueError: threshold must_see: 'ssh' is not one of login, non_login, "
+    row("env_drift", "good", "error",
+        "The check itself broke: ValueError: threshold must_see: 'ssh' is not one of login, non_login, "
         "sudo, systemd", thresholds={"must_see": ("ssh",)}),
-    row("env_drift", "good", "fail", f"Different shells get different Gos: go1.26.4 (by GOTOOLCHAIN) in the {LOGIN}; go1.27.3 in the "
+    row("env_drift", "good", "fail",
+        f"Different shells get different Gos: go1.26.4 (by GOTOOLCHAIN) in the {LOGIN}; go1.27.3 in the "
         f"{NON_LOGIN}, sudo, systemd.", edits={f"{SHELL}/effective/GOTOOLCHAIN": "go1.26.4"}),
     row("env_drift", "good", "unknown", f"What the {LOGIN} sees is unknown: it did not answer within 5 s.", LOGIN,
         edits={f"{SHELL}/go": None, f"{SHELL}/error": "it did not answer within 5 s"}),
-    row("env_drift", "user", "unknown", "What sudo sees is unknown: not tried: this user is in none of the groups sudo, wheel, admin, and "
+    row("env_drift", "user", "unknown",
+        "What sudo sees is unknown: not tried: this user is in none of the groups sudo, wheel, admin, and "
         "sudo would report it.", "sudo", severity="low"),
     row("env_drift", "user", "pass", "Every shell that sees a go gets go1.27.3."),
     row("env_drift", "disk", "notapplicable", "No shell has a go in its PATH: there is nothing to compare."),
@@ -247,15 +280,19 @@ OWNER = [
     row("ownership", "gvm", "pass", "Only deploy, whose own it is, and root can write to it.", f"{GVM}/gos/go1.27.3"),
     row("ownership", "broken", "fail", f"Others can change this toolchain: {GO}/src/fmt is writable by everybody (0777).", GO,
         severity="medium", command=f"sudo chown -R root:root {GO} && sudo chmod -R go-w {GO}"),
-    row("ownership", "good", "fail", f"Others can change this toolchain: {GO} is writable by group staff (0775) (and 1 more).", GO,
+    row("ownership", "good", "fail", f"Others can change this toolchain: {GO} is writable by group staff (0775) (and 1 more).",
+        GO,
         edits={f"{FIRST}/writable_by_others": [f"{GO} is writable by group staff (0775)", f"{GO}/bin belongs to bob"]}),
     row("ownership", "good", "fail", "Others can change this toolchain: /usr/local is writable by group staff (2775).", GO,
-        edits={f"{FIRST}/writable_by_others": ["/usr/local is writable by group staff (2775)"]}, command="namei -l /usr/local/go"),
-    row("ownership", "broken", "fail", "It belongs to user id 4242, which has no name here and goes to the next account with this number, "
+        edits={f"{FIRST}/writable_by_others": ["/usr/local is writable by group staff (2775)"]},
+        command="namei -l /usr/local/go"),
+    row("ownership", "broken", "fail",
+        "It belongs to user id 4242, which has no name here and goes to the next account with this number, "
         "who can replace the compiler that deploy, root may run.", DEBIAN, severity="medium"),
     row("ownership", "user", "fail", "It belongs to bob, who can replace the compiler that others may run.", "/opt/go1.21.13",
         severity="medium"),
-    row("ownership", "good", "fail", "It belongs to deploy, who can replace the compiler that root may run.", GO, severity="medium",
+    row("ownership", "good", "fail", "It belongs to deploy, who can replace the compiler that root may run.", GO,
+        severity="medium",
         edits={f"{FIRST}/owner": "deploy"}, id="ownership: the build user's, and root uses it"),
     row("ownership", "good", "unknown", f"Who can write to {GO} could not be read: no permission.", GO,
         edits={f"{FIRST}/owner": None, f"{FIRST}/mode": None, f"{FIRST}/writable_seen": 0}),
@@ -267,7 +304,8 @@ ALL_WELL = {f"{VERSIONS}/0/complete": True, f"{VERSIONS}/1/version_file": "go1.2
 GVM_ROWS = [
     row("gvm", "gvm", "pass", "go1.21.13, go1.26.4, go1.27.3: complete and what it is called, the default is go1.27.3.", GVM,
         edits=ALL_WELL),
-    row("gvm", "gvm", "fail", f"go1.21.13 under {GVM} is incomplete: it lacks its manifest, which gvm writes last.", f"{GVM} go1.21.13",
+    row("gvm", "gvm", "fail", f"go1.21.13 under {GVM} is incomplete: it lacks its manifest, which gvm writes last.",
+        f"{GVM} go1.21.13",
         command="gvm uninstall go1.21.13 && gvm install go1.21.13 -B"),
     row("gvm", "gvm", "fail", "What gvm calls go1.26.4 is go1.21.13.", f"{GVM} go1.26.4",
         evidence=f"{GVM}/gos/go1.26.4/VERSION: go1.21.13"),
@@ -275,17 +313,21 @@ GVM_ROWS = [
         edits={f"{VERSIONS}/0/go": False}),
     row("gvm", "gvm", "fail", f"go1.27.3 under {GVM} has no environment file: `gvm use go1.27.3` fails.", f"{GVM} go1.27.3",
         edits={f"{VERSIONS}/2/environment": False}),
-    row("gvm", "gvm", "fail", f"The default of {GVM} is go1.25.1, which is not installed (there are go1.21.13, go1.26.4, go1.27.3).",
+    row("gvm", "gvm", "fail",
+        f"The default of {GVM} is go1.25.1, which is not installed (there are go1.21.13, go1.26.4, go1.27.3).",
         f"{GVM} default", edits={"toolchain/gvm/0/default": "go1.25.1"}, command="gvm use go1.27.3 --default"),
-    row("gvm", "gvm", "fail", f"{GVM} has go1.21.13, go1.26.4, go1.27.3 but no default: new shells get no Go from it.", f"{GVM} default",
+    row("gvm", "gvm", "fail", f"{GVM} has go1.21.13, go1.26.4, go1.27.3 but no default: new shells get no Go from it.",
+        f"{GVM} default",
         severity="low", edits={"toolchain/gvm/0/default": None}),
     row("gvm", "gvm", "pass", "go1.21.13, go1.26.4, mine: complete and what it is called, the default is system.", GVM,
         edits={**ALL_WELL, f"{VERSIONS}/2/name": "mine", "toolchain/gvm/0/default": "system"}, id="gvm: names of one's own"),
     row("gvm", "gvm", "notapplicable", f"{GVM} holds no Go.", GVM, edits={VERSIONS: [], "toolchain/gvm/0/default": None}),
     row("gvm", "good", "notapplicable", "There is no gvm on this host."),
-    row("gvm", "gvm", "notapplicable", "preflight_toolchain is absent: toolchain.present judges what is there.", toolchain="absent"),
+    row("gvm", "gvm", "notapplicable", "preflight_toolchain is absent: toolchain.present judges what is there.",
+        toolchain="absent"),
     row("gvm", "good", "error", "toolchain.gvm could not be collected: the collector did not end in time", edits={
-        "toolchain/gvm": ..., "errors/0": {"part": "toolchain.gvm", "kind": "timeout", "message": "the collector did not end in time"}}),
+        "toolchain/gvm": ..., "errors/0": {"part": "toolchain.gvm", "kind": "timeout",
+        "message": "the collector did not end in time"}}),
 ]
 
 ROWS = [*PRESENT, *POLICY, *RELEASE, *ARCH, *CONFLICT, *GOROOT, *GOPATH, *DRIFT, *OWNER, *GVM_ROWS]
@@ -306,7 +348,8 @@ def test_toolchain(options: Mapping[str, Any], expect: Callable[..., None]) -> N
                ("toolchain.conflict", GO), ("toolchain.goroot", f"GOROOT in {LOGIN}"), ("toolchain.gopath", LOGIN),
                ("toolchain.env_drift", "")}),
     ("broken", {("toolchain.version_policy", DEBIAN), ("toolchain.supported_release", DEBIAN), ("toolchain.conflict", DEBIAN),
-                ("toolchain.goroot", DEBIAN), ("toolchain.goroot", GO), ("toolchain.ownership", DEBIAN), ("toolchain.ownership", GO)}),
+                ("toolchain.goroot", DEBIAN), ("toolchain.goroot", GO), ("toolchain.ownership", DEBIAN), ("toolchain.ownership",
+                GO)}),
     ("gvm", {("toolchain.env_drift", NON_LOGIN), ("toolchain.gvm", f"{GVM} go1.21.13"), ("toolchain.gvm", f"{GVM} go1.26.4")}),
     ("user", {("toolchain.ownership", "/opt/go1.21.13")}),
     ("disk", {("toolchain.arch_match", "/opt/go-arm64")}),
