@@ -5,7 +5,7 @@
 
 Public: :func:`parse_status`, :func:`parse_limits`, :func:`parse_stat`, :func:`boot_time`, :func:`parse_net_tcp`,
 :func:`parse_net_unix`, :func:`parse_cgroup`, :func:`parse_mountinfo`, :func:`parse_environ`, :func:`parse_cmdline`,
-:func:`socket_inode`.
+:func:`parse_maps`, :func:`parse_auxv`, :func:`socket_inode`.
 
 The text of a process that is just going away may be empty or cut off: each function then raises ValueError or leaves the
 line out, as its docstring says.
@@ -232,6 +232,57 @@ def parse_cmdline(data: bytes) -> List[str]:
     if pieces and not pieces[-1]:
         pieces.pop()
     return [piece.decode("utf-8", "replace") for piece in pieces]
+
+
+class Mapped(NamedTuple):
+    """A file in a process's memory. ``device`` is (major, minor); ``path`` without the kernel's " (deleted)"."""
+
+    start: int
+    end: int
+    offset: int
+    device: Tuple[int, int]
+    inode: int
+    path: str
+    deleted: bool
+
+
+_MAPPED = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16}) [-rwxsp]{4} ([0-9a-f]{1,16}) ([0-9a-f]{1,8}):([0-9a-f]{1,8}) "
+                     r"([0-9]{1,20}) +(/.*)\Z")
+
+
+def parse_maps(text: str) -> List[Mapped]:
+    """The files in /proc/PID/maps, in the order of their addresses; memory without a file and damaged lines are left out."""
+    result = []
+    for line in text.split("\n"):
+        match = _MAPPED.match(line)
+        if match is None:
+            continue
+        start, end, offset, major, minor = (int(one, 16) for one in match.group(1, 2, 3, 4, 5))
+        # Only a line break is printed as an octal number (fs/proc/task_mmu.c, show_map_vma).
+        path = match.group(7).replace("\\012", "\n")
+        deleted = path.endswith(" (deleted)")
+        result.append(Mapped(start, end, offset, (major, minor), int(match.group(6)),
+                             path[:-len(" (deleted)")] if deleted else path, deleted))
+    return result
+
+
+def parse_auxv(data: bytes) -> Dict[int, int]:
+    """/proc/PID/auxv: what the kernel told the program at its start, by the numbers of <elf.h> (AT_PAGESZ is 6).
+
+    The words are those of the program's own width; ValueError where the data fits neither 64 nor 32 bits.
+    """
+    for code in ("QQ", "II"):
+        size = struct.calcsize("=" + code)
+        pairs = list(struct.iter_unpack("=" + code, data[:len(data) // size * size]))
+        result: Dict[int, int] = {}
+        for kind, value in pairs:
+            if kind == 0:
+                break
+            result.setdefault(kind, value)
+        # Every program is told its page size, and no page is smaller than 4 KiB.
+        if result.get(6, 0) >= 4096 and result[6] & (result[6] - 1) == 0 and max(result) < 1 << 16:
+            return result
+    raise ValueError("no auxiliary vector")
 
 
 def as_listener(one: Listener) -> Dict[str, Any]:

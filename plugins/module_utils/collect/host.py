@@ -205,7 +205,8 @@ def memory(context: Context) -> Dict[str, Optional[int]]:
 
 def filesystems(context: Context) -> List[Dict[str, Any]]:
     """The filesystems that hold PATHS and the folders of declared binaries, one entry a mount."""
-    mounts = mountinfo.parse(context.read("/proc/self/mountinfo", 4 << 20))
+    mounts = _mounts(context)
+    remote = [mount for mount in mounts if mount.remote]
     wanted = list(PATHS)
     for service in context.services:
         binary = service.get("binary")
@@ -213,8 +214,7 @@ def filesystems(context: Context) -> List[Dict[str, Any]]:
             wanted.append(os.path.dirname(os.path.normpath(binary)) or "/")
     entries: Dict[str, Dict[str, Any]] = {}
     for path in wanted:
-        real = _resolve(context, mounts, path)
-        mount = mountinfo.holding(mounts, real)
+        mount = mountinfo.holding(mounts, _resolve(context, remote, path))
         if mount is None:
             continue
         entry = entries.get(mount.mount_point)
@@ -227,7 +227,13 @@ def filesystems(context: Context) -> List[Dict[str, Any]]:
     return [entries[key] for key in sorted(entries)]
 
 
-def _resolve(context: Context, mounts: Sequence[mountinfo.Mount], path: str) -> str:
+def _mounts(context: Context) -> List[mountinfo.Mount]:
+    """The mounts of this process; on a host with thousands of containers those that 8 MiB hold."""
+    text = context.read("/proc/self/mountinfo", 8 << 20)
+    return mountinfo.parse(text if text.endswith("\n") else text[:text.rfind("\n") + 1])
+
+
+def _resolve(context: Context, remote: Sequence[mountinfo.Mount], path: str) -> str:
     """The path with its symlinks followed, but never through a mount that another machine answers for.
 
     os.path.realpath() would ask a dead NFS server for the status of each folder below it.
@@ -241,8 +247,7 @@ def _resolve(context: Context, mounts: Sequence[mountinfo.Mount], path: str) -> 
             done = os.path.dirname(done) if piece == ".." else done
             continue
         step = os.path.join(done, piece)
-        mount = mountinfo.holding(mounts, step)
-        if mount is not None and mount.remote:
+        if mountinfo.holding(remote, step) is not None:
             return os.path.join(step, *todo)
         try:
             target = os.readlink(context.path(step))
@@ -429,7 +434,7 @@ def _newest_kernel(context: Context, running: str) -> Optional[str]:
 
 def cgroup(context: Context) -> Dict[str, Any]:
     """Which cgroup hierarchy programs see (cgroups(7)); hybrid is both, where the controllers are those of version 1."""
-    mounts = mountinfo.parse(context.read("/proc/self/mountinfo", 4 << 20))
+    mounts = _mounts(context)
     unified = [mount for mount in mounts if mount.fstype == "cgroup2"]
     legacy = [mount for mount in mounts if mount.fstype == "cgroup"]
     if not unified and not legacy:

@@ -589,7 +589,7 @@ def _installed(ctx: Context) -> Iterator[Tuple[str, str]]:
 
 def _units(ctx: Context) -> Iterator[Tuple[str, str]]:
     """(unit, path of go) of the administrator's units that start a go; a distribution's own units never do."""
-    calls = re.compile(r"^[ \t]*Exec[A-Za-z]*[ \t]*=.*?(?<![\w/.-])(/[^\s\"';]*/go)(?![^\s\"';])", re.MULTILINE)
+    calls = re.compile(r"^[ \t]*Exec[A-Za-z]*[ \t]*=.*?(?<![\w/.])(/[^\s\"';]*/go)(?![^\s\"';])", re.MULTILINE)
     for folder in ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system"):
         for name in _names(ctx, folder, r"[^.].*\.service(?:\.d)?")[:500]:
             files = [name]

@@ -67,7 +67,9 @@ def render(report: model.Report) -> Iterator[str]:
         anchors={finding.key: f"finding-{number}" for number, finding in enumerate(report.findings, 1)},
         numbers={row.name: number for number, row in enumerate(report.hosts)},
         rows=sorted(report.hosts, key=_worst_first), waivers=[_waiver(one, report) for one in report.document["waivers"]],
-        bar=_bar(report.document["summary"]["hosts"], len(report.hosts)),
+        bar=_bar(report),
+        bar_words={"blocker": "blocking", "unclear": "not judged", "warning": "below the gate",
+                   "notice": "not judged, below the gate", "waived": "waived", "pass": "passed"},
         severities=tuple(reversed(engine.SEVERITIES)), status_words=text.STATUS_WORDS, names_limit=_NAMES,
         variants_limit=_VARIANTS, style=Markup(style), script=Markup(script), style_hash=_hash(style),
         script_hash=_hash(script), data=Markup(data), omitted=omitted, total=len(report.hosts),
@@ -100,13 +102,19 @@ def _worst_first(row: model.HostRow) -> tuple[int, int, int, int]:
     return (-engine.VERDICTS.index(row.verdict), -row.kinds["blocker"], -row.kinds["unclear"], -row.kinds["warning"])
 
 
-def _bar(hosts: Mapping[str, int], total: int) -> list[tuple[str, int, float, float]]:
-    """The verdict bar: verdict, hosts, where its segment begins and how wide it is, in hundredths of the bar."""
-    segments, begin = [], 0.0
-    for verdict, number in hosts.items():
-        width = 100 * number / total if total else 0.0
-        segments.append((verdict, number, round(begin, 2), round(width, 2)))
-        begin += width
+def _bar(report: model.Report) -> list[tuple[str, int, float, float]]:
+    """The bar below the verdict, hosts by verdict or, for one host, its results by what they mean.
+
+    Name, number, where the segment begins and how wide it is, in hundredths of the bar.
+    """
+    parts: Mapping[str, int] = report.document["summary"]["hosts"]
+    if len(report.hosts) == 1:
+        parts = {**report.hosts[0].kinds, "pass": report.hosts[0].passed}
+    segments, begin, total = [], 0.0, sum(parts.values())
+    for name, number in parts.items():
+        if number:
+            segments.append((name, number, round(begin, 2), round(100 * number / total, 2)))
+            begin += 100 * number / total
     return segments
 
 

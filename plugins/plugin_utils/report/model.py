@@ -74,7 +74,10 @@ class Mend:
 
 @dataclass(frozen=True)
 class Finding:
-    """One check that gave the same status on some hosts: one line of a report."""
+    """One check that gave the same status on some hosts: one line of a report.
+
+    ``mends`` are the ways to mend it, ``advice`` is the one for all: the only way there is, or what the check itself says.
+    """
 
     key: str
     check: str
@@ -91,6 +94,7 @@ class Finding:
     subjects: tuple[str, ...]
     variants: tuple[Variant, ...]
     mends: tuple[Mend, ...]
+    advice: str
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -485,13 +489,16 @@ def _finding(key: tuple[str, str, str, bool, str], members: list[tuple[str, Mapp
         for (subject, reason), group in same.items()
     ]
     variants.sort(key=lambda one: -len(one.hosts))  # stable: equal ones stay in the order of the inventory
+    mends = _mends(variants)
+    general = str((entry.get("remediation") or {}).get("hint") or "")
+    advice = general if len(mends) > 1 and general else mends[0].hint if mends else ""
     return Finding(
         key=f"{check}:{status}:{severity}:{kind}", check=check, title=str(entry["title"]), family=str(entry["family"]),
         why=str(entry.get("why") or ""), status=status, severity=severity, kind=kind, waived=is_waived,
         results=len(members), new=sum((host, result.get("fingerprint")) in fresh for host, result in members),
         hosts=tuple(dict.fromkeys(host for host, _result in members)),
         subjects=tuple(dict.fromkeys(filter(None, (variant.subject for variant in variants)))),
-        variants=tuple(variants), mends=_mends(variants),
+        variants=tuple(variants), mends=mends, advice=advice,
     )
 
 
@@ -624,8 +631,7 @@ def _by_mend(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
     """What to do about findings, each thing once: a port that is both bound and reachable is mended in one go."""
     ways: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
-        hint = finding.mends[0].hint if finding.mends else ""
-        do = text.first_sentence(hint) if hint else f"Mend {finding.check}: {finding.variants[0].reason}"
+        do = text.first_sentence(finding.advice) if finding.advice else f"Mend {finding.check}: {finding.variants[0].reason}"
         ways[text.sentence(do)].append(finding)
     return list(ways.items())
 

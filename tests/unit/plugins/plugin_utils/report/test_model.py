@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Result
+from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Remediation, Result
 from ansible_collections.goready.preflight.plugins.plugin_utils.report import json_report, model
 from ansible_collections.goready.preflight.tests.unit.fixtures.report import fleet
 
@@ -142,10 +142,11 @@ NOTICE = fleet.result("host.inodes", "unknown", "Not readable.")
                  "Nothing blocks; 1 warning on 1 of 2 hosts.", ["Nothing has to be done before traffic."], id="warned"),
     pytest.param([host("a", NOTICE, verdict="ready_with_warnings")], "Nothing blocks; 1 check could not be judged on the host.",
                  ["Nothing has to be done before traffic."], id="not judged below the gate"),
-    pytest.param([host("a", fail())], "1 finding blocks the host.",
-                 ["Mend limits.nofile_effective: It fails.", "Verify again."], id="one blocker, without a hint"),
+    pytest.param([host("a", fail(check="pprof.bind"))], "1 finding blocks the host.",
+                 ["Mend pprof.bind: It fails.", "Verify again."], id="one blocker, without a hint"),
     pytest.param([host("a", fail()), host("b", fail(), fail(check="pprof.bind"))], "2 findings block all 2 hosts.",
-                 ["Mend limits.nofile_effective: It fails.", "Mend pprof.bind: It fails.", "Verify again."], id="blockers"),
+                 ["Make the unit's limit take effect: restart the service, or raise what caps it.", "Mend pprof.bind: It fails.",
+                  "Verify again."], id="blockers"),
     pytest.param([host("a", UNKNOWN, verdict="inconclusive"), host("b", verdict="ready")],
                  "1 check could not be judged on 1 of 2 hosts.", ["Clear up 1 check that could not be judged.", "Verify again."],
                  id="not judged"),
@@ -163,9 +164,20 @@ def test_no_host_is_inconclusive() -> None:
     assert build().verdict == "inconclusive"
 
 
+@pytest.mark.parametrize(("hints", "advice"), [
+    (("Restart api.",), "Restart api."), (("Restart api.", "Restart api."), "Restart api."),
+    (("Restart api.", "Restart worker."), "Make the unit's limit take effect: restart the service, or raise what caps it."),
+])
+def test_advice_is_the_only_way_or_the_check_s_own(hints: tuple[str, ...], advice: str) -> None:
+    results = [fail(f"service{number}", remediation=Remediation(hint=hint)) for number, hint in enumerate(hints)]
+    finding, = build(host("a", *results)).findings
+    assert finding.advice == advice
+    assert [mend.hint for mend in finding.mends] == list(dict.fromkeys(hints))
+
+
 def test_one_way_to_mend_is_one_step(report: model.Report) -> None:
     assert [(step.do, step.where) for step in report.steps[:2]] == [
-        ("Raise the hard limit of the container or manager that starts api, then restart it.",
+        ("Make the unit's limit take effect: restart the service, or raise what caps it.",
          "api, gateway on web3, web4, edge2"),
         ("Let pprof listen on 127.0.0.1:6060, or close port 6060 to other machines.", "gateway tcp 0.0.0.0:6060 on edge1, edge2")]
 

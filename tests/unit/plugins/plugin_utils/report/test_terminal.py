@@ -48,7 +48,7 @@ Could not be judged
             Whether pay runs the file on disk could not be read: permission denied.
 Also 3 warnings, 1 check below the gate not judged, 1 result waived
 
-Next: Raise the hard limit of the container or manager that starts api, then restart it.
+Next: Make the unit's limit take effect: restart the service, or raise what caps it.
 Report: /srv/reports/report.html  (also md, json)"""
 
 

@@ -276,6 +276,12 @@ class TestFilesystems:
         entry = next(entry for entry in host.filesystems(context) if entry["mount"] == "/home")
         assert entry["error"] == "is mounted on demand; looking at it would mount it"
 
+    def test_a_table_that_was_cut(self, tmp_path: Path) -> None:
+        context = self.context(tmp_path, [])
+        path = tmp_path / "proc/self/mountinfo"
+        path.write_text(path.read_text() + "7 1 8:4 / /half")
+        assert [entry["mount"] for entry in host.filesystems(context)] == ["/", "/var"]
+
     def test_a_declaration_without_a_path(self, tmp_path: Path) -> None:
         context = self.context(tmp_path, ["api"])
         context.services += [{"name": "y"}, {"name": "z", "binary": None}]
