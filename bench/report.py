@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Check, verdict
+from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Check, Result, verdict
 from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, store, terminal
 from ansible_collections.goready.preflight.tests.unit.fixtures.report import fleet
 
@@ -50,7 +50,7 @@ def documents(hosts: int, results: int, seed: int = 1) -> Any:
         for check_id, one in checks.items():
             status = chance.choices(("pass", "fail", "unknown", "notapplicable"), (76, 12, 4, 8))[0]
             value = chance.randrange(1024, 65536)
-            lines.append(fleet.Result(
+            lines.append(Result(
                 id=check_id, status=status, severity=one.severity, subject=f"service{number % 20}",
                 reason=f"service{number % 20} has {value if chance.random() < 0.3 else 1024} of 65536: {one.title.lower()}.",
                 actual=value, expected=65536, remediation=one.remediation,
@@ -87,7 +87,7 @@ def main() -> int:
     parser.add_argument("--measure", nargs=2, type=Path, metavar=("RUN_DIR", "REPORT_DIR"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
-        print(json.dumps(_measure(*args.measure, args.results)))
+        print(json.dumps(_measure(args.measure[0], args.measure[1], args.results)))
         return 0
     figures = {}
     with tempfile.TemporaryDirectory(prefix="preflight-bench-") as folder:

@@ -32,10 +32,10 @@ def page(family: str, checks: list[Check]) -> str:
                 default = ", ".join(limit.default) if isinstance(limit.default, tuple) else limit.default
                 lines.append(f"| `{name}` | {_cell(str(default))} | {_cell(limit.describe())} | {_cell(limit.doc)} |")
             lines.append("")
-        mend = one.remediation
-        lines.append(f"*How it is mended:* {mend.hint}" + (f" Role: `{mend.role}`." if mend.role else ""))
-        if mend.command:
-            lines += ["", "```", mend.command, "```"]
+        mend = one.remediation.as_dict()
+        lines.append(f"*How it is mended:* {mend['hint']}" + (f" Role: `{mend['role']}`." if mend["role"] else ""))
+        if mend["command"]:
+            lines += ["", "```", mend["command"], "```"]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
 

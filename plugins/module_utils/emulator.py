@@ -20,10 +20,10 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 
 # linux-user targets of QEMU (configs/targets/*-linux-user.mak); qemu-system-*, qemu-img, qemu-ga and others run no program.
 _TARGETS = (
-    "aarch64 aarch64_be alpha arm armeb cris hexagon hppa i386 loongarch64 m68k microblaze microblazeel mips mips64 mips64el "
-    "mipsel mipsn32 mipsn32el nios2 or1k ppc ppc64 ppc64le riscv32 riscv64 s390x sh4 sh4eb sparc sparc32plus sparc64 x86_64 "
-    "xtensa xtensaeb").split()
-_EMULATOR = re.compile(r"(?:qemu-(?:%s)(?:-static)?|rosetta)\Z" % "|".join(_TARGETS))
+    "aarch64|aarch64_be|alpha|arm|armeb|cris|hexagon|hppa|i386|loongarch64|m68k|microblaze|microblazeel|mips|mips64|mips64el"
+    "|mipsel|mipsn32|mipsn32el|nios2|or1k|ppc|ppc64|ppc64le|riscv32|riscv64|s390x|sh4|sh4eb|sparc|sparc32plus|sparc64|x86_64"
+    "|xtensa|xtensaeb")
+_EMULATOR = re.compile(r"(?:qemu-(?:%s)(?:-static)?|rosetta)\Z" % _TARGETS)
 
 # Options of qemu-user without a value (linux-user/main.c, arg_table); all others take the next word.
 _ALONE = frozenset(("h", "help", "version", "strace", "singlestep", "one-insn-per-tb"))

@@ -28,6 +28,9 @@ STATUSES = ("pass", "fail", "error", "unknown", "notapplicable", "notselected")
 VERDICTS = ("ready", "ready_with_warnings", "inconclusive", "not_ready")  # from best to worst
 PROFILES = ("quick", "standard", "deep")
 
+# The remediation roles that this collection has. A check may name one that is still to come; the report does not.
+ROLES: frozenset[str] = frozenset()
+
 Facts = Mapping[str, Any]
 
 
@@ -45,7 +48,8 @@ class Remediation:
     safe: str = "manual"
 
     def as_dict(self) -> dict[str, str]:
-        return {"hint": self.hint, "command": self.command, "role": self.role, "safe": self.safe}
+        role = self.role if self.role in ROLES else ""
+        return {"hint": self.hint, "command": self.command, "role": role, "safe": self.safe}
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.goready.preflight.bench import report as bench
+from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Check
 from ansible_collections.goready.preflight.plugins.plugin_utils.report import html, model
 from ansible_collections.goready.preflight.tests.browser.conftest import Open
 from ansible_collections.goready.preflight.tests.unit.fixtures.report import fleet
@@ -17,8 +19,9 @@ from ansible_collections.goready.preflight.tests.unit.fixtures.report import fle
 EVIL = "<script>alert('owned')</script><img src=x onerror=alert(1)>"
 
 
-def write(path: Path, hosts: list[dict[str, Any]], baseline: model.Baseline | None = None, **checks: Any) -> Path:
-    report = model.build(fleet.run(host["name"] for host in hosts), hosts, checks or fleet.CATALOGUE, baseline)
+def write(path: Path, hosts: list[dict[str, Any]], baseline: model.Baseline | None = None,
+          catalogue: Mapping[str, Check] = fleet.CATALOGUE) -> Path:
+    report = model.build(fleet.run(host["name"] for host in hosts), hosts, catalogue, baseline)
     path.write_text("".join(html.render(report)), "utf-8")
     return path
 
@@ -32,7 +35,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hosts = list(bench.documents(200, 60))
-    return write(tmp_path_factory.mktemp("crowd") / "report.html", hosts, **bench.catalogue(60))
+    return write(tmp_path_factory.mktemp("crowd") / "report.html", hosts, catalogue=bench.catalogue(60))
 
 
 def cards(page: Any) -> list[str]:

@@ -12,6 +12,9 @@ What counts as a service, where nobody declared it:
 * a Go process in a container;
 * any other Go process that listens on TCP or on a socket in the file system.
 
+A program of another machine runs in an emulator (binfmt_misc), and /proc/PID/exe is the emulator then: what is read is the
+program that it runs.
+
 Not a service: the Go toolchain itself (programs built from ``cmd/...``), and command line tools without a listener, also
 where there is no logind and a login shell therefore runs in ssh.service's own cgroup, or cron's jobs in cron.service's.
 """
@@ -25,7 +28,9 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ansible_collections.goready.preflight.plugins.module_utils import buildinfo, cgroup, elf, procfs, redact, systemd
+from ansible_collections.goready.preflight.plugins.module_utils import (
+    buildinfo, cgroup, elf, emulator, limitsconf, mountinfo, procfs, redact, systemd,
+)
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context, Unavailable
 
 PROPERTIES = (
@@ -55,6 +60,10 @@ MAX_ARGUMENT = 2048
 NET_CHUNK = 1 << 16
 MAX_NET = 1 << 24
 MAX_LINKS = 40
+# Lines of limits.conf and limits.d, together.
+MAX_CONF_LINES = 5000
+# What a file system of another machine is given to answer.
+REMOTE_SECONDS = 2.0
 
 # Units in whose cgroup people's and cron's own programs run: a Go process there is not the unit's service.
 _SESSION_UNITS = (r"(?:ssh|sshd|cron|crond|cronie|anacron|atd|getty|serial-getty|console-getty|container-getty|emergency|rescue"
@@ -92,11 +101,18 @@ class Owners:
 
 
 class Exe(NamedTuple):
-    """The executable of a process: ``link`` is what /proc/PID/exe names."""
+    """The executable of a process: ``link`` is its path, as /proc/PID/exe names it, ``opened`` where the file can be read.
+
+    Of a program in an emulator, ``emulator`` is the path of that. Where the running file itself cannot be reached and the
+    one on disk is not proven to be it, ``status`` is that of the file on disk and ``certain`` is False.
+    """
 
     link: str
     status: os.stat_result
     deleted: bool
+    opened: str
+    emulator: Optional[str] = None
+    certain: bool = True
 
 
 class Found(NamedTuple):
@@ -125,6 +141,8 @@ class Scan:
         self._networks: Dict[str, Dict[int, procfs.Listener]] = {}
         self._cgroups: Dict[str, Dict[str, Any]] = {}
         self._mounts: Optional[List[procfs.Mount]] = None
+        self._all_mounts, self._remote = self._read_mounts()
+        self.silent: Dict[str, str] = {}  # mounts of other machines that were asked, and why not to touch them (or "")
         self._top = self._text_or_empty(1, "cgroup")
         self._boot: Optional[int] = None
         self._ticks = float(os.sysconf("SC_CLK_TCK"))
@@ -196,6 +214,7 @@ class Scan:
                     done.pop()
                 continue
             here = "/" + "/".join(done + [part])
+            self.answers(here)
             try:
                 target = os.readlink(root + here)
             except OSError as exc:
@@ -214,6 +233,40 @@ class Scan:
         inside = "/" + "/".join(done)
         return root + inside if root else inside, inside, folders
 
+    def _read_mounts(self) -> Tuple[List[mountinfo.Mount], List[mountinfo.Mount]]:
+        try:
+            text = self.context.read("/proc/self/mountinfo", 8 << 20)
+            mounts = mountinfo.parse(text[:text.rfind("\n") + 1])
+        except (OSError, ValueError):
+            mounts = []
+        return mounts, [mount for mount in mounts if mount.remote]
+
+    def answers(self, path: str) -> None:
+        """Raise OSError where ``path`` lies on another machine's file system that does not answer.
+
+        Touching it would hold this process in the kernel and cost all services. Each such mount is asked once, by another
+        process. A path in a container counts as the host's: nothing better is known without touching it.
+        """
+        if not self._remote or mountinfo.holding(self._remote, path) is None:
+            return
+        mount = mountinfo.holding(self._all_mounts, path)
+        if mount is None or not mount.remote:
+            return
+        point = mount.mount_point
+        if point not in self.silent:
+            self.silent[point] = ""
+            if mount.fstype == "autofs":
+                self.silent[point] = "%s is mounted on demand, looking at it would mount it" % point
+            else:
+                try:
+                    self.context.run(["stat", "-f", "--", point], timeout=REMOTE_SECONDS)
+                except TimeoutError:
+                    self.silent[point] = "%s (%s, %s) does not answer" % (point, mount.fstype, mount.source)
+                except (OSError, Unavailable, ValueError):
+                    pass  # without stat(1) it is touched as any other
+        if self.silent[point]:
+            raise OSError(self.silent[point])
+
     # --- which processes are Go programs
 
     def run(self) -> None:
@@ -228,7 +281,7 @@ class Scan:
             except PermissionError:
                 self._count_unreadable(pid)
             except OSError as exc:
-                if exc.errno not in (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ELOOP, errno.ENOTDIR):
+                if exc.errno not in (None, errno.EIO, errno.ESTALE, errno.ENXIO, errno.ELOOP, errno.ENOTDIR):
                     raise
                 self._count_unreadable(pid)
             except ValueError:
@@ -244,17 +297,82 @@ class Scan:
             pass
 
     def _look(self, pid: int) -> None:
+        exe = self._exe(pid)
+        if self.is_go(exe.opened, exe.status):
+            self.found.append(self._found(pid, exe))
+
+    def _exe(self, pid: int) -> Exe:
         path = self.exe_path(pid)
-        status = os.stat(path)
-        if not self.is_go(path, status):
-            return
         link = os.readlink(self.proc(pid, "exe"))
+        self.answers(link)
+        status = os.stat(path)
         # The kernel appends " (deleted)" to the name; a file may also really be called so.
-        deleted = link.endswith(" (deleted)") and (status.st_nlink == 0 or self.context.root != "/")
-        if link.endswith(" (deleted)") and not deleted:
-            deleted = not self._same(link, pid, status)
-        exe = Exe(link[:-len(" (deleted)")] if deleted else link, status, deleted)
-        self.found.append(self._found(pid, exe))
+        deleted = link.endswith(" (deleted)") and (
+            status.st_nlink == 0 or self.context.root != "/" or not self._same(link, pid, status))
+        exe = Exe(link[:-len(" (deleted)")] if deleted else link, status, deleted, path)
+        return self._emulated(pid, exe.link) or exe if emulator.is_emulator(exe.link) else exe
+
+    def _words(self, pid: int) -> List[str]:
+        return procfs.parse_cmdline(self.context.read_bytes("/proc/%d/cmdline" % pid, 1 << 18))
+
+    def _program(self, pid: int) -> Optional[Tuple[str, List[str]]]:
+        """(path that was given to execve(), arguments) of the program that an emulator runs; None where it runs none."""
+        try:
+            auxv = procfs.parse_auxv(self.context.read_bytes("/proc/%d/auxv" % pid, 1 << 14))
+        except (PermissionError, ValueError):
+            auxv = {}
+        words = self._words(pid)
+        return emulator.program(words, emulator.keeps_name(auxv, words))
+
+    def _emulated(self, pid: int, link: str) -> Optional[Exe]:
+        """The program that the emulator ``link`` runs in a process; None where its arguments name none.
+
+        The emulator maps the program's file, so /proc/PID/maps tells which one it is, also after its path has come to lead
+        elsewhere, and /proc/PID/map_files leads to the file itself as /proc/PID/exe does (root only, proc(5)).
+        """
+        program = self._program(pid)
+        if program is None:
+            return None
+        path = program[0]
+        root = self.root_of(pid)
+        if not path.startswith("/"):
+            path = os.path.normpath(os.path.join(os.readlink(self.proc(pid, "cwd")), path))
+        names = {path}
+        try:
+            names.add(self.resolve(path, root)[1])
+        except OSError:
+            pass
+        mapped = [one for one in procfs.parse_maps(self.text(pid, "maps", 4 << 20)) if one.path != link and not one.offset]
+        # The lowest file is the program: libraries, the emulator's as well, lie above (linux-user/elfload.c).
+        chosen = next((one for one in mapped if one.path in names), None) or next(
+            (one for one in mapped if os.path.basename(one.path) == os.path.basename(path)), mapped[0] if mapped else None)
+        if chosen is not None:
+            opened = self._map_file(pid, chosen)
+            if opened is not None:
+                return Exe(chosen.path, os.stat(opened), chosen.deleted, opened, link)
+        if chosen is not None and chosen.deleted:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), chosen.path)
+        name = chosen.path if chosen is not None else path
+        try:
+            opened = self.resolve(name, root)[0]
+            status = os.stat(opened)
+        except (FileNotFoundError, NotADirectoryError):
+            # Not the process is gone, but the name of its file.
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name) from None
+        certain = chosen is not None and chosen.inode == status.st_ino and chosen.device == (
+            os.major(status.st_dev), os.minor(status.st_dev))
+        return Exe(name, status, False, opened, link, certain)
+
+    def _map_file(self, pid: int, mapped: procfs.Mapped) -> Optional[str]:
+        """Where a mapped file itself can be read; None where that is not permitted."""
+        path = self.proc(pid, "map_files/%x-%x" % (mapped.start, mapped.end))
+        try:
+            if self.context.root != "/":
+                path = self.resolve(os.readlink(path), self.root_of(pid))[0]
+            os.stat(path)
+        except OSError:
+            return None
+        return path
 
     def _same(self, link: str, pid: int, status: os.stat_result) -> bool:
         try:
@@ -422,7 +540,8 @@ class Scan:
             result: Dict[str, Any] = {
                 "pid": pid, "ppid": status.ppid, "uid": status.uid, "user": owners.user(status.uid), "comm": status.name,
                 "exe": exe.link if exe else None, "exe_deleted": exe.deleted if exe else None,
-                "argv": attempt("argv", lambda: self._arguments(pid)),
+                "emulator": {"path": exe.emulator} if exe and exe.emulator else None,
+                "argv": attempt("argv", lambda: self._arguments(pid, exe is not None and exe.emulator is not None)),
                 "started": self._started(process), "go": True if found else False if exe else None,
                 "limits": attempt("limits", lambda: procfs.parse_limits(self.text(pid, "limits"))),
                 "fds": None if descriptors is None else {"open": len(descriptors)},
@@ -437,9 +556,10 @@ class Scan:
                 result["listeners"] = attempt("listeners", lambda: self._listeners(pid, descriptors, unreadable))
             if exe is not None:
                 root, result["same_file"] = self.on_disk(pid, exe)
-                opened = self.exe_path(pid)
-                result["running"] = attempt("running", lambda: self.binary(exe.link, root, opened=opened, owners=owners))
-                if result["same_file"] is None:
+                result["running"] = attempt("running", lambda: self.binary(exe.link, root, opened=exe.opened, owners=owners))
+                if not exe.certain:
+                    unreadable.append("same_file: the file that %s runs cannot be told from the one on disk" % exe.emulator)
+                elif result["same_file"] is None:
                     unreadable.append("same_file: the file on disk cannot be looked at")
             return result
         except PermissionError:
@@ -450,16 +570,10 @@ class Scan:
     @staticmethod
     def _closed(pid: int) -> Dict[str, Any]:
         result: Dict[str, Any] = dict.fromkeys((
-            "pid", "ppid", "uid", "user", "comm", "exe", "exe_deleted", "argv", "started", "go", "limits", "fds", "threads",
-            "rss", "cgroup", "environ", "listeners", "running", "same_file"))
+            "pid", "ppid", "uid", "user", "comm", "exe", "exe_deleted", "emulator", "argv", "started", "go", "limits", "fds",
+            "threads", "rss", "cgroup", "environ", "listeners", "running", "same_file"))
         result.update(pid=pid, unreadable=["status: permission denied"])
         return result
-
-    def _exe(self, pid: int) -> Exe:
-        status = os.stat(self.exe_path(pid))
-        link = os.readlink(self.proc(pid, "exe"))
-        deleted = link.endswith(" (deleted)") and not self._same(link, pid, status)
-        return Exe(link[:-len(" (deleted)")] if deleted else link, status, deleted)
 
     def on_disk(self, pid: int, exe: Exe) -> Tuple[str, Optional[bool]]:
         """(the root below which the executable's path counts, whether the running file is the one that lies there).
@@ -468,6 +582,8 @@ class Scan:
         of another user's process needs privilege. So the host's own root is looked at as well.
         """
         own = self.root_of(pid)
+        if not exe.certain:
+            return own, None
         answer: Optional[bool] = None
         for place in (own, self.context.path("/")):
             try:
@@ -491,8 +607,9 @@ class Scan:
                 self._boot = 0
         return _rfc3339(self._boot + process.started / self._ticks) if self._boot else None
 
-    def _arguments(self, pid: int) -> List[str]:
-        words = procfs.parse_cmdline(self.context.read_bytes("/proc/%d/cmdline" % pid, 1 << 18))
+    def _arguments(self, pid: int, emulated: bool) -> List[str]:
+        program = self._program(pid) if emulated else None
+        words = program[1] if program else self._words(pid)
         # Redacted before it is cut: a cut secret is still half a secret.
         return [word[:MAX_ARGUMENT] for word in redact.redact_argv(words)[:MAX_ARGUMENTS]]
 
@@ -515,10 +632,11 @@ class Scan:
         except OSError:
             return False
 
-    def started_as(self, pid: int) -> Optional[str]:
+    def started_as(self, found: Found) -> Optional[str]:
         """The first argument: by it a process is known whose path has since become a link to something else."""
         try:
-            return (procfs.parse_cmdline(self.context.read_bytes("/proc/%d/cmdline" % pid, 1 << 12)) or [""])[0]
+            program = self._program(found.pid) if found.exe.emulator else None
+            return program[0] if program else (self._words(found.pid) or [""])[0]
         except OSError:
             return None
 
@@ -851,7 +969,7 @@ def _by_file(scan: Scan, name: str, path: Optional[str], has_systemd: bool) -> L
             pass
         return [found for found in scan.found
                 if (found.exe.status.st_dev, found.exe.status.st_ino) == key
-                or (found.container is None and (found.exe.link in names or scan.started_as(found.pid) == path))
+                or (found.container is None and (found.exe.link in names or scan.started_as(found) == path))
                 or (key is None and found.exe.link == path)]
     if not has_systemd:
         return [found for found in scan.found if os.path.basename(found.exe.link) == name and found.container is None]
@@ -955,8 +1073,11 @@ def unreadable(context: Context) -> Dict[str, Any]:
     scan = context.shared.get("services.scan")
     if scan is None:
         raise Unavailable("the processes were not read")
-    if scan.hidden:
-        reason: Optional[str] = "/proc hides the processes of other users (hidepid)"
+    silent = sorted(why for why in scan.silent.values() if why)
+    if scan.unreadable and silent:
+        reason: Optional[str] = "; ".join(silent)
+    elif scan.hidden:
+        reason = "/proc hides the processes of other users (hidepid)"
     elif scan.unreadable and os.geteuid() == 0:
         reason = "the executables of some processes may not be read, even by root (a security module, a missing capability)"
     elif scan.unreadable:
@@ -977,4 +1098,29 @@ def manager(context: Context) -> Dict[str, Any]:
     return {"asked": len(one.units), "directives_known": one.directives is not None}
 
 
-PARTS = (("services", services), ("unreadable", unreadable), ("systemd", manager))
+def limits_conf(context: Context) -> List[Dict[str, Any]]:
+    """What limits.conf and limits.d set for logins, in the order in which pam_limits reads them."""
+    folder = "/etc/security/limits.d"
+    try:
+        # pam_limits sorts them in the C locale: by their bytes.
+        names = sorted((name for name in os.listdir(context.path(folder)) if limitsconf.is_read(name)), key=os.fsencode)
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    result: List[Dict[str, Any]] = []
+    for path in ["/etc/security/limits.conf"] + [folder + "/" + name for name in names]:
+        try:
+            if not stat.S_ISREG(os.stat(context.path(path)).st_mode):
+                continue
+            lines = limitsconf.parse(context.read(path), MAX_CONF_LINES - len(result))
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # no PAM on this host
+        except OSError as exc:
+            context.note("services.limits_conf", exc, path)
+            continue
+        result.extend(dict(path=path, **one._asdict()) for one in lines)
+        if len(result) >= MAX_CONF_LINES:
+            break
+    return result
+
+
+PARTS = (("services", services), ("unreadable", unreadable), ("systemd", manager), ("limits_conf", limits_conf))

@@ -27,6 +27,7 @@ import os
 import re
 import stat
 import threading
+import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.goready.preflight.plugins.module_utils import elf, goenv
@@ -215,9 +216,9 @@ def _side_by_side(ctx: Context, jobs: Sequence[Callable[[], Any]], timeout: floa
     threads = [threading.Thread(target=work, daemon=True) for _number in range(min(AT_ONCE, len(jobs)))]
     for thread in threads:
         thread.start()
-    end = min(timeout, ctx.remaining())
+    end = time.monotonic() + min(timeout, ctx.remaining())
     for thread in threads:
-        thread.join(end)
+        thread.join(max(0.0, end - time.monotonic()))
     return list(results)
 
 
@@ -255,28 +256,37 @@ def _as_user(uid: int, gid: int, name: str) -> List[str]:
 
 def collect_shells(ctx: Context) -> List[Dict[str, Any]]:
     """``toolchain.shells``: one entry for each kind of shell or manager that this host has."""
-    jobs: List[Tuple[str, str, Callable[[], Tuple[str, Dict[str, str]]]]] = []
+    _accounts(ctx)  # before the threads share it
+    asked: List[Tuple[str, str, Callable[[], Tuple[str, Dict[str, str]]]]] = []
     entries: List[Dict[str, Any]] = []
     try:
         user = _subject(ctx)
     except Unavailable as exc:
         entries = [_entry(kind, ctx.build_user, error=str(exc)) for kind in ("login", "non_login")]
     else:
-        jobs.append(("login", user.name, lambda: _ask_shell(ctx, user, login=True)))
-        jobs.append(("non_login", user.name, lambda: _ask_shell(ctx, user, login=False)))
+        asked.append(("login", user.name, lambda: _ask_shell(ctx, user, login=True)))
+        asked.append(("non_login", user.name, lambda: _ask_shell(ctx, user, login=False)))
     if any(_is_file(ctx, folder + "/sudo") for folder in ("/usr/bin", "/bin", "/usr/local/bin")):
-        jobs.append(("sudo", "root", lambda: _ask_sudo(ctx)))
+        asked.append(("sudo", "root", lambda: _ask_sudo(ctx)))
     if os.path.isdir(ctx.path("/run/systemd/system")):
-        jobs.append(("systemd", "root", lambda: _ask_systemd(ctx)))
-    answers = _side_by_side(ctx, [job for _kind_of, _name, job in jobs], SHELL_TIMEOUT + 1.0)
-    for (kind, name, _job), answer in zip(jobs, answers):
+        asked.append(("systemd", "root", lambda: _ask_systemd(ctx)))
+    # Looking at what a PATH names belongs to the kind's own thread: a folder of a dead file server costs that kind alone.
+    jobs = [_shell_job(ctx, kind, name, ask) for kind, name, ask in asked]
+    for (kind, name, _ask), answer in zip(asked, _side_by_side(ctx, jobs, SHELL_TIMEOUT + 1.0)):
         if answer is None or isinstance(answer, TimeoutError):
-            entries.append(_entry(kind, name, error="it did not answer within %.0f s" % SHELL_TIMEOUT))
+            answer = _entry(kind, name, error="it did not answer within %.0f s" % SHELL_TIMEOUT)
         elif isinstance(answer, Exception):
-            entries.append(_entry(kind, name, error=_words(answer)))
-        else:
-            entries.append(_describe_shell(ctx, kind, name, answer[0], answer[1]))
+            answer = _entry(kind, name, error=_words(answer))
+        entries.append(answer)
     return entries
+
+
+def _shell_job(ctx: Context, kind: str, name: str, ask: Callable[[], Tuple[str, Dict[str, str]]]) -> Callable[[], Dict[str, Any]]:
+    def job() -> Dict[str, Any]:
+        answer, environment = ask()
+        return _describe_shell(ctx, kind, name, answer, environment)
+
+    return job
 
 
 def _words(exc: Exception) -> str:

@@ -298,8 +298,9 @@ def read_baseline(path: Path) -> Baseline:
     if not isinstance(report, dict) or "schema_version" not in report:
         raise ValueError("it has no schema_version: expected a report.json that this collection wrote")
     version = report["schema_version"]
-    if not isinstance(version, str) or version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-        raise ValueError(f"its schema_version is {version!r}: expected {SCHEMA_VERSION.split('.')[0]}.x")
+    major = SCHEMA_VERSION.partition(".")[0]
+    if not isinstance(version, str) or version.partition(".")[0] != major:
+        raise ValueError(f"its schema_version is {version!r}: expected {major}.x")
     run, hosts = report.get("run"), report.get("hosts")
     if not isinstance(run, dict) or not isinstance(run.get("id"), str) or not isinstance(hosts, list):
         raise ValueError("it has no run.id or no list of hosts")

@@ -99,7 +99,8 @@ def _not_elf(binary: Mapping[str, Any], label: str, subject: str) -> Outcome:
     judged="The ELF machine of the running file and of the file on disk against the machine of the kernel (uname -m): a wrong "
            "file on disk fails also while the old one still runs. 386 on amd64 passes, because kernels run it; a running arm "
            "program on arm64 passes, one on disk is unknown, because not every arm64 CPU can. A running program of another "
-           "machine is emulated: high, because it does run. An empty file fails. Scripts are not judged.",
+           "machine fails all the same: it runs in an emulator that the next host may not have; on a host that is emulated "
+           "itself it runs on the real CPU and passes. An empty file fails. Scripts are not judged.",
     remediation=Remediation(hint="Deploy the build for this architecture (GOARCH).", role="release"),
     needs=("services.services", "host.goarch"),
 )
@@ -124,8 +125,15 @@ def arch_match(facts: Facts, policy: Policy) -> Iterator[Outcome]:
             return unknown(f"{label} is built for arm; whether this arm64 CPU runs 32-bit programs was not read.",
                            subject=subject, actual=machine, expected=host, evidence=evidence)
         if where == "running":
-            return failed(f"{label} is built for {machine} and runs on this {host} machine through an emulator.",
-                          subject=subject, actual=machine, expected=host, evidence=evidence, severity="high")
+            emulators = sorted({str(path) for process in service.processes if process.get("exe") == binary.get("path")
+                                and (path := lookup(process, "emulator.path"))})
+            kind = lookup(facts, "host.emulation.kind")
+            if kind and not emulators:
+                return passed(f"{label} is built for {machine} and runs without an emulator: what is emulated ({kind}) is this "
+                              f"{host} host.", subject=subject, actual=machine, expected=host, evidence=evidence)
+            return failed(f"{label} is built for {machine}, this machine is {host}: it runs only through an emulator"
+                          f"{f' ({emulators[0]})' if emulators else ''}.", subject=subject, actual=machine, expected=host,
+                          evidence=[*evidence, *(f"/proc/PID/exe: {path}" for path in emulators)])
         return failed(f"{label} is built for {machine}, this machine is {host}: it cannot start.", subject=subject,
                       actual=machine, expected=host, evidence=evidence)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, policy
-from ansible_collections.goready.preflight.plugins.plugin_utils.engine import lookup
+from ansible_collections.goready.preflight.plugins.plugin_utils.engine import ROLES, lookup
 
 ROOT = Path(__file__).resolve().parents[4]
 EXAMPLE = ROOT / "tests/integration/collections"
@@ -87,3 +87,10 @@ def test_a_family_of_another_collection_is_judged_like_our_own():
 def test_lookup():
     assert lookup({"a": {"b": 0}}, "a.b") == 0
     assert lookup({"a": []}, "a.b") is None
+
+
+def test_the_report_names_roles_that_are_there():
+    there = {path.name for path in (ROOT / "roles").iterdir()} - {"preflight"}
+    assert there == ROLES
+    for one in CATALOGUE.values():
+        assert one.as_dict()["remediation"]["role"] in {"", *there}

@@ -65,8 +65,19 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             subject="api", edits={**STOPPED, **of("api", binary__elf__machine="riscv64")}, status="fail",
             reason=f"{DISK} is built for riscv64, this machine is amd64: it cannot start.")),
         ("runs-emulated", row(
-            subject="api", edits=both("api", elf__machine="arm64"), status="fail", severity="high",
-            reason="/opt/api/releases/1/api is built for arm64 and runs on this amd64 machine through an emulator.")),
+            subject="api", edits={**both("api", elf__machine="arm64"),
+                                  **proc("api", emulator={"path": "/usr/bin/qemu-aarch64-static"})},
+            status="fail", severity="critical", role="release", evidence="/proc/PID/exe: /usr/bin/qemu-aarch64-static",
+            reason="/opt/api/releases/1/api is built for arm64, this machine is amd64: it runs only through an "
+                   "emulator (/usr/bin/qemu-aarch64-static).")),
+        ("runs-in-an-unseen-emulator", row(
+            subject="api", edits=both("api", elf__machine="arm64"), status="fail", severity="critical",
+            reason="/opt/api/releases/1/api is built for arm64, this machine is amd64: it runs only through an "
+                   "emulator.")),
+        ("of-the-real-cpu-of-an-emulated-host", row(
+            subject="api", edits={**ARM, "host/emulation/kind": "qemu-user"}, status="pass",
+            reason="/opt/api/releases/1/api is built for amd64 and runs without an emulator: what is emulated (qemu-user) is "
+                   "this arm64 host.")),
         ("386-on-amd64", row(subject="api", edits=both("api", elf__machine="386"), status="pass",
                              reason="/opt/api/releases/1/api is built for 386, which this amd64 machine runs too.")),
         ("arm-runs-on-arm64", row(subject="api", edits={**ARM, **both("api", elf__machine="arm")}, status="pass",
