@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
             )
         except policy.PolicyError as exc:
             # `validate` told all of these before; here they come from a play that calls verify alone.
-            raise AnsibleActionFail("\n".join(exc.faults)) from exc
+            raise AnsibleActionFail("\n".join(exc.faults)) from None
 
         try:
             document = self._verify(rules, args["timeout"], task_vars)
@@ -127,7 +127,7 @@ class ActionModule(ActionBase):
                 hostdoc.write_json(path, hostdoc.replayable(facts, rules), mode=0o600)
             hostdoc.write_json(self._path(), document)
         except OSError as exc:
-            raise AnsibleActionFail(f"{self._run_dir} cannot be written: {exc}") from exc
+            raise AnsibleActionFail(f"{self._run_dir} cannot be written: {exc}") from None
         return document
 
 

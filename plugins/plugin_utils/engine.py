@@ -296,7 +296,8 @@ class Result:
     @property
     def fingerprint(self) -> str:
         """Names the finding on its host across runs: the check and its subject, not the values of the day."""
-        return hashlib.sha256(f"{self.id}\0{self.subject}".encode()).hexdigest()[:16]
+        # A host may send text that is no valid Unicode (a lone surrogate).
+        return hashlib.sha256(f"{self.id}\0{self.subject}".encode("utf-8", "replace")).hexdigest()[:16]
 
     @property
     def rank(self) -> int:

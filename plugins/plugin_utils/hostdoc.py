@@ -37,7 +37,7 @@ def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
     """Write JSON atomically: a temporary file in the same folder, then a rename. OSError as the file system raises it."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as stream:
             json.dump(value, stream, ensure_ascii=False, separators=(",", ":"), default=str)
         os.chmod(temporary, mode)
         os.replace(temporary, path)
@@ -56,6 +56,7 @@ def document(*, name: str, started: str, ended: str, duration_ms: int, rules: Ru
         "name": name,
         "reachable": reachable,
         "verdict": verdict(lines, gate) if error is None else "inconclusive",
+        "gate": gate,
         "platform": _platform(facts or {}),
         "services": [_service(service) for service in lookup(facts or {}, "services.services") or []],
         "results": [line.as_dict() for line in lines],

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Subset ``toolchain``: every Go there is, and which one each kind of shell sees.
 
-How the shells are asked. One process for each kind, side by side, each with a deadline of its own:
+How the shells are asked. One process for each kind, each with a deadline of its own:
 
 * ``login``: ``$SHELL -l -c`` of the user, in the environment that a login gives (/etc/environment included);
 * ``non_login``: ``$SHELL -c`` with SSH_CLIENT set, as sshd starts a command (bash reads .bashrc then);
@@ -13,7 +13,9 @@ How the shells are asked. One process for each kind, side by side, each with a d
 
 The user is ``build_user``, else who called sudo, else who runs this. Another user's shell is started by setpriv(1): su and
 runuser would open a PAM session (a login record, under systemd a new session scope). A login shell runs the user's own
-profile, as every login does; whatever that does is not undone here. The shell only prints: no history, no terminal.
+profile, as every login does; whatever that does is not undone here. So the two shells of the user are started one after the
+other, and one that is too slow gets SIGTERM before SIGKILL: `pyenv init` in a profile, for instance, takes a lock, which two
+shells at a time wait for and a killed one leaves behind. The shell only prints: no history, no terminal.
 
 How a Go is asked. One ``go env -json NAMES``: without names it would compile a test program and fill the build cache.
 XDG_CONFIG_HOME points to nowhere, so that no telemetry counter is written; GOENV names the user's real file. Root never
@@ -33,7 +35,8 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 from ansible_collections.goready.preflight.plugins.module_utils import elf, goenv
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context, Unavailable
 
-SHELL_TIMEOUT = 5.0
+SHELL_TIMEOUT = 4.0
+SHELL_GRACE = 1.0  # between SIGTERM and SIGKILL
 GO_TIMEOUT = 5.0
 # Bounds of what is looked at; a host beyond them is reported with what was seen.
 MAX_HOMES = 200
@@ -264,15 +267,16 @@ def collect_shells(ctx: Context) -> List[Dict[str, Any]]:
     except Unavailable as exc:
         entries = [_entry(kind, ctx.build_user, error=str(exc)) for kind in ("login", "non_login")]
     else:
-        asked.append(("login", user.name, lambda: _ask_shell(ctx, user, login=True)))
-        asked.append(("non_login", user.name, lambda: _ask_shell(ctx, user, login=False)))
+        turn = threading.Lock()  # the user's start-up files are run by one shell at a time
+        asked.append(("login", user.name, lambda: _ask_shell(ctx, user, turn, login=True)))
+        asked.append(("non_login", user.name, lambda: _ask_shell(ctx, user, turn, login=False)))
     if any(_is_file(ctx, folder + "/sudo") for folder in ("/usr/bin", "/bin", "/usr/local/bin")):
         asked.append(("sudo", "root", lambda: _ask_sudo(ctx)))
     if os.path.isdir(ctx.path("/run/systemd/system")):
         asked.append(("systemd", "root", lambda: _ask_systemd(ctx)))
     # Looking at what a PATH names belongs to the kind's own thread: a folder of a dead file server costs that kind alone.
     jobs = [_shell_job(ctx, kind, name, ask) for kind, name, ask in asked]
-    for (kind, name, _ask), answer in zip(asked, _side_by_side(ctx, jobs, SHELL_TIMEOUT + 1.0)):
+    for (kind, name, _ask), answer in zip(asked, _side_by_side(ctx, jobs, 2 * (SHELL_TIMEOUT + SHELL_GRACE) + 1.0)):
         if answer is None or isinstance(answer, TimeoutError):
             answer = _entry(kind, name, error="it did not answer within %.0f s" % SHELL_TIMEOUT)
         elif isinstance(answer, Exception):
@@ -307,7 +311,7 @@ def _login_environment(ctx: Context, user: User) -> Dict[str, str]:
     return environment
 
 
-def _ask_shell(ctx: Context, user: User, *, login: bool) -> Tuple[str, Dict[str, str]]:
+def _ask_shell(ctx: Context, user: User, turn: threading.Lock, *, login: bool) -> Tuple[str, Dict[str, str]]:
     shell = user.shell or "/bin/sh"
     name = os.path.basename(shell)
     if name in _NO_SHELLS:  # such an account is used with `su -s`, by a CI runner for instance
@@ -328,8 +332,13 @@ def _ask_shell(ctx: Context, user: User, *, login: bool) -> Tuple[str, Dict[str,
     # Works in every shell of _SHELLS. `|| :` for profiles that leave `set -e` behind.
     script = "printf '%%s' '%s'; command -v go || :; printf '%%s' '%s'; /usr/bin/env -0; printf '%%s' '%s'" % ((marker,) * 3)
     argv = _as_user(user.uid, user.gid, user.name) + [shell] + (["-l"] if login else []) + ["-c", script]
+    if any(_is_file(ctx, folder + "/timeout") for folder in ("/usr/bin", "/bin")):
+        argv = ["timeout", "-k", "%g" % SHELL_GRACE, "%g" % SHELL_TIMEOUT] + argv
     home = user.home if user.uid == os.geteuid() and os.path.isdir(user.home) else "/"
-    _rc, out, err = ctx.run(argv, timeout=SHELL_TIMEOUT, env=environment, cwd=home)
+    with turn:
+        rc, out, err = ctx.run(argv, timeout=SHELL_TIMEOUT + SHELL_GRACE + 0.5, env=environment, cwd=home)
+    if argv[0] == "timeout" and rc in (124, 137, -9):  # timeout(1)
+        raise TimeoutError("%s did not end within %g s" % (shell, SHELL_TIMEOUT))
     try:
         answer, seen = goenv.parse_dump(out, marker)
     except ValueError as exc:
@@ -850,7 +859,7 @@ def _ask_goroot(ctx: Context, go: str, user: User, environment: Mapping[str, str
 
 
 PARTS = (
-    ("shells", collect_shells),
+    ("shells", collect_shells, 2 * (SHELL_TIMEOUT + SHELL_GRACE) + 2.0),
     ("gvm", collect_gvm),
     ("toolchains", collect_toolchains),
 )

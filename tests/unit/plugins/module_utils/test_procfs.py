@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,40 @@ def test_environment_and_arguments() -> None:
     assert procfs.parse_cmdline(b"") == []
 
 
+def test_recorded_maps_of_an_emulated_program() -> None:
+    mapped = procfs.parse_maps(recorded("qemu-maps"))
+    assert [(one.path, one.offset) for one in mapped][:3] == [
+        ("/opt/foreign/foreign", 0), ("/opt/foreign/foreign", 0x310000), ("/opt/foreign/foreign", 0x6A0000)]
+    assert {one.path for one in mapped[3:]} == {"/usr/bin/qemu-aarch64-static"}
+    assert mapped[0] == (0x10000, 0x319000, 0, (0, 0x6A), 2023450, "/opt/foreign/foreign", False)
+
+
+@pytest.mark.parametrize(("line", "expected"), [
+    ("00010000-00319000 r-xp 00000000 fe:00 12   /opt/a b (deleted)", [("/opt/a b", True)]),
+    ("00010000-00319000 r-xp 00000000 fe:00 12   /opt/a\\012b", [("/opt/a\nb", False)]),
+    ("00010000-00319000 rw-p 00000000 00:00 0 ", []),
+    ("00010000-00319000 rw-p 00000000 00:00 0    [heap]", []),
+    ("00010000-00319000 rw-s 00000000 00:01 9    anon_inode:[io_uring]", []),
+    ("00010000-00319000 r-xp 00000000 fe:00 12   /opt/a", [("/opt/a", False)]),
+    ("00010000-00319000 r-xp 000", []),
+], ids=["deleted", "line-break", "anonymous", "heap", "no-file", "file", "cut-off"])
+def test_maps(line: str, expected: list[tuple[str, bool]]) -> None:
+    assert [(one.path, one.deleted) for one in procfs.parse_maps(line)] == expected
+
+
+def test_recorded_auxiliary_vector() -> None:
+    data = bytes.fromhex((FIXTURES / "qemu-auxv.hex").read_text())
+    assert {key: procfs.parse_auxv(data)[key] for key in (6, 8, 11)} == {6: 4096, 8: 1, 11: 999}
+    narrow = b"".join(struct.pack("=II", *pair) for pair in ((16, 0x178BFBFF), (6, 4096), (8, 1), (0, 0), (7, 7)))
+    assert procfs.parse_auxv(narrow) == {16: 0x178BFBFF, 6: 4096, 8: 1}
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 64, b"x" * 100, struct.pack("=QQ", 6, 5000)])
+def test_data_that_is_no_auxiliary_vector(data: bytes) -> None:
+    with pytest.raises(ValueError, match="no auxiliary vector"):
+        procfs.parse_auxv(data)
+
+
 @given(st.one_of(st.text(max_size=400), st.text(alphabet="0123456789ABCDEF: \n\t()/S", max_size=400)))
 def test_arbitrary_text(text: str) -> None:
     for function in (procfs.parse_status, procfs.parse_limits, procfs.parse_stat, procfs.boot_time):
@@ -178,9 +213,14 @@ def test_arbitrary_text(text: str) -> None:
     procfs.parse_cgroup(text)
     procfs.parse_mountinfo(text)
     procfs.socket_inode(text)
+    procfs.parse_maps(text)
 
 
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes(data: bytes) -> None:
     assert all("\0" not in name for name in procfs.parse_environ(data))
     assert all("\0" not in word for word in procfs.parse_cmdline(data))
+    try:
+        assert procfs.parse_auxv(data)[6] >= 4096
+    except ValueError:
+        pass

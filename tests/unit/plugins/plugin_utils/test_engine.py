@@ -202,3 +202,7 @@ def test_outcome_may_lower_its_severity_and_bring_its_own_remediation():
 def test_unknown_and_notapplicable_keep_their_evidence():
     results = run([make(function=lambda facts, policy: [unknown("?", evidence=["a"]), notapplicable("-", evidence=["b"])])], {}, Policy())
     assert [line.evidence for line in results] == [("a",), ("b",)]
+
+
+def test_a_subject_that_is_no_valid_unicode_has_a_fingerprint():
+    assert len(result(subject="\udcff").fingerprint) == 16

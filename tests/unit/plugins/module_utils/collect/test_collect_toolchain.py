@@ -8,6 +8,7 @@ import json
 import os
 import re
 import struct
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -72,8 +73,7 @@ class Host(Context):
             limit: int = 4 << 20, truncate: bool = False) -> tuple[int, str, str]:
         self.calls.append((list(argv), dict(env or {})))
         words = list(argv)
-        if words[0] == "setpriv":
-            words = words[words.index("--") + 1:]
+        words = _unwrapped(words)
         key = _question(words, self.root)
         answer = self.answers.get(key, self.answers.get(key.split(" ")[0]))
         if answer is None:
@@ -84,6 +84,12 @@ class Host(Context):
             raise answer
         rc, out, err = answer
         return rc, out, err
+
+
+def _unwrapped(words: list[str]) -> list[str]:
+    """The command without the timeout(1) and setpriv(1) before it."""
+    words = words[4:] if words[0] == "timeout" else words
+    return words[words.index("--") + 1:] if words[0] == "setpriv" else words
 
 
 def _question(words: list[str], root: str) -> str:
@@ -161,8 +167,7 @@ def test_every_kind_of_shell(host: Host) -> None:
     assert found["login"]["env"] == {"GOPROXY": "https://ci:[redacted]@proxy.corp,direct"}
     assert found["login"]["effective"]["GOTOOLCHAIN"] == "auto"  # from GOROOT/go.env
     assert found["sudo"]["effective"] is None
-    asked = {_question(argv[argv.index("--") + 1:] if argv[0] == "setpriv" else argv, host.root): (argv, env)
-             for argv, env in host.calls}
+    asked = {_question(_unwrapped(argv), host.root): (argv, env) for argv, env in host.calls}
     login, environment = asked["login"]
     assert login[:5] == ["setpriv", "--reuid=12345", "--regid=12345", "--init-groups", "--"]
     assert login[5:8] == ["/bin/bash", "-l", "-c"]
@@ -203,7 +208,7 @@ def test_where_go_env_w_keeps_it(variables: dict[str, str], path: str | None) ->
 
 
 @pytest.mark.parametrize(("answer", "error"), [
-    pytest.param(TimeoutError("bash did not end within 5.0 s"), "it did not answer within 5 s", id="hangs"),
+    pytest.param(TimeoutError("bash did not end within 5.0 s"), "it did not answer within 4 s", id="hangs"),
     pytest.param((3, "Welcome!\n", ""), "its start-up files ended the shell before it could answer", id="exits"),
     pytest.param((1, "", "noise\n/home/deploy/.bash_profile: line 1: syntax error\n"),
                  "its start-up files ended the shell before it could answer: /home/deploy/.bash_profile: line 1: syntax error",
@@ -219,11 +224,36 @@ def test_a_shell_that_does_not_answer_costs_its_own_kind(host: Host, answer: Ans
     assert (found["non_login"]["error"], found["non_login"]["go"]) == (None, "/usr/local/go/bin/go")
 
 
-def test_a_shell_that_blocks_its_thread_costs_its_own_kind(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toolchain, "SHELL_TIMEOUT", -0.5)
-    host.answers["login"] = lambda words, env: time.sleep(3) or (0, "", "")
+def test_a_path_on_a_dead_file_server_costs_its_own_kind(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain, "SHELL_TIMEOUT", -0.9)
+    look = toolchain._in_path
+    monkeypatch.setattr(toolchain, "_in_path", lambda ctx, path: time.sleep(4) if path == "/net/dead" else look(ctx, path))
+    host.answers["login"] = shell_answer("/net/dead")
     found = shells(host)
     assert found["login"]["error"] is not None and found["non_login"]["error"] is None
+
+
+def test_the_users_shells_are_started_one_after_the_other(host: Host) -> None:
+    running: list[str] = []
+
+    def answer(words: list[str], env: dict[str, str]) -> Answer:
+        running.append(words[-1])
+        assert len(running) == 1
+        time.sleep(0.05)
+        running.remove(words[-1])
+        return shell_answer(PATH)(words, env)
+
+    host.answers.update(login=answer, non_login=answer)
+    assert [entry["error"] for entry in shells(host).values()] == [None, None]
+
+
+@pytest.mark.parametrize("rc", [124, 137, -9])
+def test_a_slow_shell_is_asked_to_end_before_it_is_killed(host: Host, rc: int) -> None:
+    host.file("/usr/bin/timeout", mode=0o755)
+    host.answers["login"] = (rc, "", "")
+    found = shells(host)
+    assert found["login"]["error"] == "it did not answer within 4 s"
+    assert host.calls[0][0][:5] == ["timeout", "-k", "1", "4", "setpriv"]
 
 
 @pytest.mark.parametrize(("shell", "used", "error"), [
@@ -663,10 +693,10 @@ def test_a_real_shell_answers_through_the_noise(tmp_path: Path, me: toolchain.Us
     (tmp_path / "bin" / "go").write_text("#!/bin/sh\n")
     (tmp_path / "bin" / "go").chmod(0o755)
     before = sorted(tmp_path.rglob("*"))
-    answer, environment = toolchain._ask_shell(Context(), me, login=True)
+    answer, environment = toolchain._ask_shell(Context(), me, threading.Lock(), login=True)
     assert answer == f"{tmp_path}/bin/go"
     assert environment["GOFLAGS"] == "-mod=mod" and environment["PATH"].startswith(f"{tmp_path}/bin:")
-    answer, environment = toolchain._ask_shell(Context(), me, login=False)
+    answer, environment = toolchain._ask_shell(Context(), me, threading.Lock(), login=False)
     assert "GOFLAGS" not in environment and not answer.startswith(str(tmp_path))
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -682,8 +712,16 @@ def test_a_real_shell_that_does_not_answer(tmp_path: Path, me: toolchain.User, m
     monkeypatch.setattr(toolchain, "SHELL_TIMEOUT", 1.0)
     (tmp_path / ".profile").write_text(profile + "\n")
     with pytest.raises(error) as caught:
-        toolchain._ask_shell(Context(), me, login=True)
+        toolchain._ask_shell(Context(), me, threading.Lock(), login=True)
     assert str(caught.value).startswith(message)
+
+
+def test_a_lock_that_a_profile_takes_is_given_back(tmp_path: Path, me: toolchain.User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain, "SHELL_TIMEOUT", 0.5)
+    (tmp_path / ".profile").write_text('touch "$HOME/taken"; trap \'rm "$HOME/taken"; exit 1\' TERM; sleep 30 & wait\n')
+    with pytest.raises(TimeoutError):
+        toolchain._ask_shell(Context(), me, threading.Lock(), login=True)
+    assert [path.name for path in tmp_path.iterdir()] == [".profile"]
 
 
 def test_a_fifo_in_a_home_stops_nothing(tmp_path: Path) -> None:
