@@ -71,7 +71,9 @@ class ActionModule(ActionBase):
             "timeout": timeout,
         })
         if answer.get("failed") or "facts" not in answer:
-            detail = answer.get("msg") or answer.get("module_stderr") or "the module gave no facts"
+            # What the host's Python said is more use than Ansible's word that it was no JSON.
+            said = [answer.get(key) for key in ("msg", "module_stderr", "module_stdout")]
+            detail = ": ".join(str(text) for text in said if text) or "the module gave no facts"
             return self._write(rules, None, [], error=f"verification could not run: {_one_line(detail)}")
         facts: dict[str, Any] = answer["facts"]
         facts["outside"] = outside.look(facts, **self._route(task_vars))

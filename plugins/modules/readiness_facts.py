@@ -973,6 +973,15 @@ facts:
                   description: Whether that file is gone.
                   returned: success
                   type: bool
+                emulator:
+                  description: The emulator that runs the program, V(null) where the CPU runs it.
+                  returned: success
+                  type: dict
+                  contains:
+                    path:
+                      description: Its executable, V(/usr/bin/qemu-aarch64-static) for instance.
+                      returned: success
+                      type: str
                 argv:
                   description: Arguments, credentials redacted.
                   returned: success
@@ -1127,6 +1136,36 @@ facts:
               description: Whether the systemd's own list of settings was read.
               returned: success
               type: bool
+        limits_conf:
+          description: Lines of C(limits.conf) and C(limits.d), in the order in which pam_limits reads them.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            path:
+              description: The file.
+              returned: success
+              type: str
+            line:
+              description: Number of the line.
+              returned: success
+              type: int
+            domain:
+              description: Whose logins it is for.
+              returned: success
+              type: str
+            type:
+              description: V(soft), V(hard) or V(-) for both.
+              returned: success
+              type: str
+            item:
+              description: For instance V(nofile). V(null) in a line that frees its domain of all limits.
+              returned: success
+              type: str
+            value:
+              description: The limit as it is written.
+              returned: success
+              type: str
     pprof:
       description: Subset C(pprof).
       returned: success

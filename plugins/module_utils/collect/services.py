@@ -135,6 +135,7 @@ class Scan:
         self._owners: Dict[str, Owners] = {}
         self.found: List[Found] = []
         self.unreadable: Dict[int, str] = {}  # processes whose executable may not be read, and their names
+        self.unanswered = False  # one of them because of a file system that does not answer
         self.hidden = False
         self._go: Dict[Tuple[int, int, int], bool] = {}
         self._binaries: Dict[Tuple[int, int, int, str], Dict[str, Any]] = {}
@@ -284,6 +285,7 @@ class Scan:
                 if exc.errno not in (None, errno.EIO, errno.ESTALE, errno.ENXIO, errno.ELOOP, errno.ENOTDIR):
                     raise
                 self._count_unreadable(pid)
+                self.unanswered = self.unanswered or exc.errno is None
             except ValueError:
                 continue  # its status was cut off: it is ending
 
@@ -1073,9 +1075,8 @@ def unreadable(context: Context) -> Dict[str, Any]:
     scan = context.shared.get("services.scan")
     if scan is None:
         raise Unavailable("the processes were not read")
-    silent = sorted(why for why in scan.silent.values() if why)
-    if scan.unreadable and silent:
-        reason: Optional[str] = "; ".join(silent)
+    if scan.unreadable and scan.unanswered:
+        reason: Optional[str] = "; ".join(sorted(why for why in scan.silent.values() if why))
     elif scan.hidden:
         reason = "/proc hides the processes of other users (hidepid)"
     elif scan.unreadable and os.geteuid() == 0:

@@ -394,7 +394,7 @@ def _describe_shell(ctx: Context, kind: str, user_name: str, answer: str, enviro
     goroot = None
     if go is not None:
         goroot = _goroot_of(ctx, go)
-        if goroot is None and user is not None:
+        if goroot is None and user is not None and ctx.toolchain != "absent":
             try:
                 goroot = _ask_goroot(ctx, go, user, environment)
             except (OSError, Unavailable) as exc:
@@ -656,8 +656,9 @@ def _describe_toolchain(ctx: Context, goroot: Optional[str], go: str, ways: List
                      in_home=owner is not None and owner.home != "/" and goroot.startswith(owner.home.rstrip("/") + "/"))
         entry["missing"] = _missing(ctx, goroot, entry["elf_machine"])
         entry["writable_by_others"], entry["writable_seen"] = _writable(ctx, goroot, status.st_uid)
-    if entry["elf_machine"] is not None:
-        entry.update(_ask_go(ctx, goroot, go))
+    # Where no Go should be, that it is there is all that matters.
+    if entry["elf_machine"] is not None and ctx.toolchain != "absent":
+        entry.update(_ask_go(ctx, go))
     return entry
 
 
@@ -801,7 +802,7 @@ def _go_environment(user: User, more: Mapping[str, str]) -> Dict[str, str]:
     return environment
 
 
-def _ask_go(ctx: Context, goroot: Optional[str], go: str) -> Dict[str, Any]:
+def _ask_go(ctx: Context, go: str) -> Dict[str, Any]:
     """``version``, ``runs``, ``run_as``, ``env`` and ``error`` of a toolchain."""
     try:
         prefix, user = _runner(ctx, go)

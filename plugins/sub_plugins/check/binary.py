@@ -134,8 +134,11 @@ def arch_match(facts: Facts, policy: Policy) -> Iterator[Outcome]:
             return failed(f"{label} is built for {machine}, this machine is {host}: it runs only through an emulator"
                           f"{f' ({emulators[0]})' if emulators else ''}.", subject=subject, actual=machine, expected=host,
                           evidence=[*evidence, *(f"/proc/PID/exe: {path}" for path in emulators)])
-        return failed(f"{label} is built for {machine}, this machine is {host}: it cannot start.", subject=subject,
-                      actual=machine, expected=host, evidence=evidence)
+        # Of a running process whose executable was not readable nobody knows whether an emulator runs it.
+        unread = any(process.get("exe") is None for process in service.processes)
+        return failed(f"{label} is built for {machine}, this machine is {host}: it "
+                      f"{'cannot start without an emulator' if unread else 'cannot start'}.", subject=subject, actual=machine,
+                      expected=host, evidence=evidence)
 
     yield from _each(facts, policy, judge, disk_is_enough=True)
 

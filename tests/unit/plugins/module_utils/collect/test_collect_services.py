@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import sys
 import time
 from collections.abc import Sequence
@@ -155,6 +156,7 @@ def test_a_service(host: Host) -> None:
         "comm": "api",
         "exe": "/opt/api/api",
         "exe_deleted": False,
+        "emulator": None,
         "argv": ["/opt/api/api", "-token", "[redacted]"],
         "started": "2023-11-14T22:13:%02dZ" % (20 + int(500 / os.sysconf("SC_CLK_TCK"))),
         "go": True,
@@ -199,6 +201,7 @@ def test_a_plain_host_costs_no_command(host: Host) -> None:
         "services": [],
         "systemd": {"asked": 0, "directives_known": False},
         "unreadable": {"processes": 0, "commands": [], "hidden": False, "reason": None},
+        "limits_conf": [],
     }
     assert facts["errors"] == [] and host.commands == []
 
@@ -608,6 +611,217 @@ def test_declared_by_name_where_there_is_no_systemd(host: Host) -> None:
     found = {one["name"]: one for one in host.facts([{"name": "api"}, {"name": "gone"}])["services"]["services"]}
     assert [process["pid"] for process in found["api"]["processes"]] == [80]
     assert (found["api"]["unit"], found["gone"]["unit"], found["gone"]["processes"]) == (None, None, [])
+
+
+# --- programs of another machine, run by an emulator
+
+QEMU = "/usr/bin/qemu-aarch64-static"
+PRESERVE = struct.pack("=6Q", 6, 4096, 8, 1, 0, 0)
+
+
+def emulated(host: Host, pid: int = 80, *, mapped: str = "/opt/api/api", files: bool = True, device: str = "fe:00", inode: int = 9,
+             argv: Sequence[str] = ("/usr/libexec/qemu", "/opt/api/api", "api", "-token", "s3cr3t"), auxv: bytes = PRESERVE,
+             **more: Any) -> None:
+    """api.service, whose arm64 program qemu runs as the kernel has started it."""
+    host.tree.file(QEMU, fixtures.make_elf(), 0o755)
+    program = fixtures.go_program(machine=183, settings={"GOARCH": "arm64"})
+    host.tree.file(mapped, program, 0o755)
+    more.setdefault("cgroup", "/system.slice/api.service")
+    host.tree.process(pid, QEMU, argv=tuple(argv), comm="api", **more)
+    host.tree.file(f"/proc/{pid}/auxv", auxv)
+    host.tree.file(
+        f"/proc/{pid}/maps",
+        f"00010000-00319000 r--p 00000000 {device} {inode}    {mapped}\n"
+        f"00320000-006a8000 r--p 00310000 {device} {inode}    {mapped}\n"
+        "006a8000-006b0000 ---p 00000000 00:00 0 \n"
+        f"7f0000000000-7f0000228000 r-xp 00000000 fe:00 7    {QEMU}\n",
+    )
+    if files:
+        host.tree.link(f"/proc/{pid}/map_files/10000-319000", mapped)
+        host.tree.link(f"/proc/{pid}/map_files/7f0000000000-7f0000228000", QEMU)
+    host.unit("api.service", main=pid, exec_start="/opt/api/api")
+
+
+def test_program_in_an_emulator(host: Host) -> None:
+    emulated(host)
+    one = host.services()["api"]
+    process = one["processes"][0]
+    assert {key: process[key] for key in ("exe", "exe_deleted", "emulator", "argv", "go", "same_file", "unreadable")} == {
+        "exe": "/opt/api/api",
+        "exe_deleted": False,
+        "emulator": {"path": QEMU},
+        "argv": ["api", "-token", "[redacted]"],
+        "go": True,
+        "same_file": True,
+        "unreadable": [],
+    }
+    for binary in (one["binary"], process["running"]):
+        assert (binary["path"], binary["elf"]["machine"], binary["buildinfo"]["go_version"]) == ("/opt/api/api", "arm64", "go1.27.3")
+    assert [found["pid"] for found in host.services([{"name": "shop", "binary": "/opt/api/api"}])["shop"]["processes"]] == [80]
+
+
+@pytest.mark.parametrize(("argv", "auxv", "expected"), [
+    (("qemu", "/opt/api/api", "-v"), struct.pack("=6Q", 6, 4096, 8, 0, 0, 0), ["/opt/api/api", "-v"]),
+    (("qemu", "-L", "/sysroot", "-0", "shop", "/opt/api/api", "-v"), b"", ["shop", "-v"]),
+    (("qemu", "api", "api", "-v"), PRESERVE, ["api", "-v"]),
+    (("qemu", "./api", "./api"), PRESERVE, ["./api"]),
+    (("qemu", "/opt/current/api", "api"), PRESERVE, ["api"]),
+    (("qemu", "/usr/local/bin/shop", "shop"), PRESERVE, ["shop"]),
+], ids=["name-not-kept", "by-hand", "through-PATH", "relative", "link-moved", "link-moved-and-named-otherwise"])
+def test_layouts_of_an_emulators_arguments(host: Host, argv: Sequence[str], auxv: bytes, expected: list[str]) -> None:
+    emulated(host, argv=argv, auxv=auxv)
+    host.tree.link("/proc/80/cwd", "/opt/api")
+    host.tree.file("/opt/2/api", fixtures.go_program(), 0o755)
+    host.tree.link("/opt/current", "2")
+    host.tree.link("/usr/local/bin/shop", "/opt/current/api")
+    process = host.services()["api"]["processes"][0]
+    assert (process["exe"], process["argv"], process["same_file"]) == ("/opt/api/api", expected, True)
+    assert process["running"]["elf"]["machine"] == "arm64"
+
+
+def test_emulated_program_that_was_replaced(host: Host) -> None:
+    """As map_files shows it: the old file is still what runs."""
+    emulated(host, mapped="/opt/api/api (deleted)")
+    host.tree.file("/opt/api/api", fixtures.go_program(version="go1.26.1", machine=183), 0o755)
+    process = host.services()["api"]["processes"][0]
+    assert (process["exe"], process["exe_deleted"], process["same_file"]) == ("/opt/api/api", True, False)
+    assert process["running"]["buildinfo"]["go_version"] == "go1.27.3"
+
+
+def test_emulated_program_whose_mapped_files_are_closed(host: Host) -> None:
+    """/proc/PID/map_files needs CAP_SYS_ADMIN: device and inode of maps are the proof then, or there is none."""
+    emulated(host, files=False)
+    process = host.services()["api"]["processes"][0]
+    assert (process["exe"], process["go"], process["same_file"]) == ("/opt/api/api", True, None)
+    assert process["running"]["elf"]["machine"] == "arm64"
+    assert process["unreadable"] == [f"same_file: the file that {QEMU} runs cannot be told from the one on disk"]
+    status = (host.tree.root / "opt/api/api").stat()
+    emulated(host, files=False, device=f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}", inode=status.st_ino)
+    process = host.services()["api"]["processes"][0]
+    assert (process["same_file"], process["unreadable"]) == (True, [])
+
+
+@pytest.mark.parametrize("mapped", ["/opt/api/api (deleted)", "/opt/gone"])
+def test_emulated_program_that_cannot_be_reached(host: Host, mapped: str) -> None:
+    emulated(host, mapped=mapped, files=False)
+    if mapped == "/opt/gone":
+        (host.tree.root / "opt/gone").unlink()
+    facts = host.facts()
+    process = facts["services"]["services"][0]["processes"][0]
+    assert (process["exe"], process["go"], process["running"], process["emulator"]) == (None, None, None, None)
+    assert process["unreadable"] == ["exe: permission denied"]
+    assert facts["services"]["unreadable"]["commands"] == ["api"]
+
+
+def test_emulators_that_run_no_go_program(host: Host) -> None:
+    emulated(host, argv=("qemu", "-version"), auxv=b"")
+    emulated(host, 81, mapped="/usr/bin/python3", argv=("qemu", "/usr/bin/python3", "python3"), cgroup="/system.slice/web.service")
+    host.tree.file("/usr/bin/python3", fixtures.make_elf(machine=183), 0o755)
+    host.units.clear()
+    assert host.services() == {}
+    host.unit("api.service", main=80)
+    process = host.services([{"name": "api"}])["api"]["processes"][0]
+    assert (process["exe"], process["go"], process["emulator"], process["argv"]) == (QEMU, False, None, ["qemu", "-version"])
+
+
+# --- file systems of other machines
+
+
+REMOTE = (
+    "31 23 0:28 / / rw,relatime - ext4 /dev/vda1 rw\n"
+    "32 31 0:40 / /mnt/nas rw,relatime - nfs4 nas:/srv rw\n"
+    "33 32 0:41 / /mnt/nas/local rw,relatime - ext4 /dev/vdb1 rw\n"
+    "34 31 0:42 / /mnt/auto rw,relatime - autofs systemd-1 rw\n"
+)
+
+
+@pytest.mark.parametrize(("path", "answers", "error"), [
+    ("/mnt/nas/api", False, "/mnt/nas (nfs4, nas:/srv) does not answer"),
+    ("/mnt/nas/api", True, None),
+    ("/mnt/nas/local/api", False, "/mnt/nas (nfs4, nas:/srv) does not answer"),
+    ("/mnt/nas/local/api", True, None),
+    ("/opt/api/nas", False, "/mnt/nas (nfs4, nas:/srv) does not answer"),
+    ("/mnt/auto/api", True, "/mnt/auto is mounted on demand, looking at it would mount it"),
+], ids=["dead", "alive", "below-the-dead", "below-the-living", "through-a-link", "on-demand"])
+def test_declared_binary_on_a_remote_file_system(host: Host, monkeypatch: pytest.MonkeyPatch, path: str, answers: bool,
+                                                 error: str | None) -> None:
+    api(host)
+    for place in ("/mnt/nas/api", "/mnt/nas/local/api", "/mnt/auto/api"):
+        host.tree.file(place, fixtures.go_program(), 0o755)
+    host.tree.link("/opt/api/nas", "/mnt/nas/api")
+    host.tree.process(90, "/mnt/nas/api", comm="shop", cgroup="/system.slice/shop.service")
+    host.tree.file("/proc/self/mountinfo", REMOTE)
+    original, asked = host.run, []
+
+    def run(argv: Sequence[str], **options: Any) -> tuple[int, str, str]:
+        if argv[0] != "stat":
+            return original(argv, **options)
+        asked.append(argv[-1])
+        if not answers:
+            raise TimeoutError("stat did not end within 2.0 s")
+        return 0, "", ""
+
+    monkeypatch.setattr(host, "run", run)
+    facts = host.facts([{"name": "other", "binary": path}])
+    found = {one["name"]: one for one in facts["services"]["services"]}
+    assert found["other"]["binary"]["error"] == error
+    assert found["api"]["processes"][0]["running"]["error"] is None, "the others are read whole"
+    assert asked == ["/mnt/nas"], "once"
+    assert ("shop" in found or found["other"]["processes"] != []) is answers
+    assert facts["services"]["unreadable"]["reason"] == (None if answers else "/mnt/nas (nfs4, nas:/srv) does not answer")
+
+
+# --- limits of logins
+
+
+def test_limits_conf(host: Host) -> None:
+    host.tree.file("/etc/security/limits.conf", "# everybody\n* soft core 0\n")
+    host.tree.file("/etc/security/limits.d/50-b.conf", "api soft nofile 65536\n")
+    host.tree.file("/etc/security/limits.d/50-B.conf", "api - nofile 1024\n")
+    host.tree.file("/etc/security/limits.d/50-c.conf.bak", "api - nofile 1\n")
+    (host.tree.root / "etc/security/limits.d/60-d.conf").mkdir()
+    facts = host.facts()
+    assert facts["errors"] == []
+    assert [tuple(one.values()) for one in facts["services"]["limits_conf"]] == [
+        ("/etc/security/limits.conf", 2, "*", "soft", "core", "0"),
+        ("/etc/security/limits.d/50-B.conf", 1, "api", "-", "nofile", "1024"),
+        ("/etc/security/limits.d/50-b.conf", 1, "api", "soft", "nofile", "65536"),
+    ]
+    assert list(facts["services"]["limits_conf"][0]) == ["path", "line", "domain", "type", "item", "value"]
+
+
+def test_limits_conf_that_may_not_be_read(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.tree.file("/etc/security/limits.conf", "api soft nofile 1\n")
+    host.tree.file("/etc/security/limits.d/a.conf", "api soft nofile 2\n")
+    original, listdir = Context.read_bytes, os.listdir
+
+    def read_bytes(self: Context, path: str, limit: int = 1 << 20) -> bytes:
+        if path.endswith("limits.conf"):
+            raise PermissionError(13, "Permission denied", path)
+        return original(self, path, limit)
+
+    monkeypatch.setattr(Context, "read_bytes", read_bytes)
+    facts = host.facts()
+    assert [one["value"] for one in facts["services"]["limits_conf"]] == ["2"]
+    assert [(entry["part"], entry["kind"]) for entry in facts["errors"]] == [("services.limits_conf", "permission")]
+    assert facts["errors"][0]["message"].startswith("/etc/security/limits.conf: ")
+
+    def closed(path: Any) -> list[str]:
+        if str(path).endswith("limits.d"):
+            raise PermissionError(13, "Permission denied", path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", closed)
+    facts = host.facts()
+    assert "limits_conf" not in facts["services"]
+    assert {entry["kind"] for entry in facts["errors"]} == {"permission"}
+
+
+def test_limits_conf_is_bounded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "MAX_CONF_LINES", 5)
+    for name in "abc":
+        host.tree.file(f"/etc/security/limits.d/{name}.conf", "api soft nofile 1\n" * 3)
+    assert [one["path"][-6:] for one in host.facts()["services"]["limits_conf"]] == ["a.conf"] * 3 + ["b.conf"] * 2
 
 
 # --- what may not be read, and what goes away

@@ -490,6 +490,17 @@ def test_a_go_that_does_not_answer(host: Host, answer: Answer, expected: tuple[A
     assert entry["version_file"] == "go1.27.3"
 
 
+def test_where_no_go_should_be_none_is_run(host: Host) -> None:
+    host.toolchain = "absent"
+    host.go("/usr/local/go")
+    host.file("/usr/local/bin/go", "#!/bin/sh\n", 0o755)
+    host.answers["login"] = shell_answer("/usr/local/bin", "/usr/local/bin/go")
+    facts = collect(host)
+    assert [(entry["go"], entry["version_file"], entry["runs"]) for entry in facts["toolchains"]] == [
+        ("/usr/local/bin/go", None, None), ("/usr/local/go/bin/go", "go1.27.3", None)]
+    assert len(host.calls) == 2
+
+
 def test_another_machines_go(host: Host) -> None:
     host.go("/usr/local/go", machine="arm64")
     host.answers["go"] = OSError(errno.ENOEXEC, "Exec format error")

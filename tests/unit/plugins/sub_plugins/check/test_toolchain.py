@@ -65,7 +65,7 @@ PRESENT = [
         "go1.21.13 in /opt/go1.21.13.", toolchain="absent"),
     row("present", "silent", "unknown",
         "No Go was found, but the login shell of deploy gave no answer and may have one in its PATH.",
-        toolchain="required", evidence="login shell of deploy: it did not answer within 5 s"),
+        toolchain="required", evidence="login shell of deploy: it did not answer within 4 s"),
     row("present", "silent", "unknown",
         "No Go was found, but the login shell of deploy gave no answer and may have one in its PATH.",
         toolchain="absent", id="present: silent, absent"),
@@ -265,8 +265,8 @@ DRIFT = [
     row("env_drift", "good", "fail",
         f"Different shells get different Gos: go1.26.4 (by GOTOOLCHAIN) in the {LOGIN}; go1.27.3 in the "
         f"{NON_LOGIN}, sudo, systemd.", edits={f"{SHELL}/effective/GOTOOLCHAIN": "go1.26.4"}),
-    row("env_drift", "good", "unknown", f"What the {LOGIN} sees is unknown: it did not answer within 5 s.", LOGIN,
-        edits={f"{SHELL}/go": None, f"{SHELL}/error": "it did not answer within 5 s"}),
+    row("env_drift", "good", "unknown", f"What the {LOGIN} sees is unknown: it did not answer within 4 s.", LOGIN,
+        edits={f"{SHELL}/go": None, f"{SHELL}/error": "it did not answer within 4 s"}),
     row("env_drift", "user", "unknown",
         "What sudo sees is unknown: not tried: this user is in none of the groups sudo, wheel, admin, and "
         "sudo would report it.", "sudo", severity="low"),
