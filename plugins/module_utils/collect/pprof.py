@@ -375,7 +375,7 @@ def entry(context: Context, job: Job, found: Look, root: Optional[Answer]) -> Di
     """The endpoint as docs/facts.md describes it."""
     pprof, expvar = dict(found.pprof), dict(found.expvar)
     if job.from_process and job.pid is not None and found.state in ("silent", "tls", "client_certificate", "namespace", "denied",
-                                                                   "not_probed"):
+                                                                    "not_probed"):
         # The listener told nothing. A program in which the path does not occur cannot serve it.
         for part, text in ((pprof, b"/debug/pprof/"), (expvar, b"/debug/vars")):
             if part["served"] is None and _occurs(context, job.pid, text) is False:

@@ -200,7 +200,8 @@ def _goroot_of(ctx: Context, go: str) -> Optional[str]:
 
 
 def _side_by_side(ctx: Context, jobs: Sequence[Callable[[], Any]], timeout: float) -> List[Any]:
-    """The results in order; an exception stands for itself, None for a job that did not end in time."""
+    """The results in order; what a host can refuse (OSError, ValueError, Unavailable) stands for itself, None for a job
+    that did not end in time. Any other exception is a fault of this collector and raised here."""
     results: List[Any] = [None] * len(jobs)
     turn = iter(range(len(jobs)))
     lock = threading.Lock()
@@ -213,7 +214,7 @@ def _side_by_side(ctx: Context, jobs: Sequence[Callable[[], Any]], timeout: floa
                 return
             try:
                 results[index] = jobs[index]()
-            except (OSError, ValueError, Unavailable) as exc:
+            except Exception as exc:  # noqa: BLE001 - raised again in the thread that waits
                 results[index] = exc
 
     threads = [threading.Thread(target=work, daemon=True) for _number in range(min(AT_ONCE, len(jobs)))]
@@ -222,6 +223,9 @@ def _side_by_side(ctx: Context, jobs: Sequence[Callable[[], Any]], timeout: floa
     end = time.monotonic() + min(timeout, ctx.remaining())
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
+    for result in results:
+        if isinstance(result, Exception) and not isinstance(result, (OSError, ValueError, Unavailable)):
+            raise result
     return list(results)
 
 

@@ -297,7 +297,7 @@ def _doubt_outside(endpoint: Endpoint) -> str | None:
     title="The application's listener does not serve pprof",
     severity="critical",
     why=_WHY_PPROF + " An application that serves http.DefaultServeMux publishes pprof with its own pages wherever they are "
-        "published: no port to close is left.",
+    "published: no port to close is left.",
     judged="A listener that serves /debug/pprof/ must serve nothing else. It is the application's where the service's declared "
            "`health` URL is on it, or where GET / answers with something else than 404 or a page of links to /metrics and "
            "/debug. It is a debug listener where it is the declared `pprof` URL, where / answers 404 and `health` is declared "

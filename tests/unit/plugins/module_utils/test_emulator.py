@@ -15,7 +15,7 @@ RECORDED = Path(__file__).parents[2] / "fixtures" / "services" / "proc"
 QEMU = "/usr/bin/qemu-aarch64-static"
 
 
-@pytest.mark.parametrize("path", [QEMU, "/usr/bin/qemu-arm", "qemu-x86_64-static", "/run/rosetta/rosetta", "/usr/bin/qemu-ppc64le"])
+@pytest.mark.parametrize("path", [QEMU, "/usr/bin/qemu-arm", "qemu-x86_64-static", "qemu-ppc64le", "/run/rosetta/rosetta"])
 def test_emulators(path: str) -> None:
     assert emulator.is_emulator(path)
 
@@ -51,7 +51,8 @@ def test_whether_the_name_was_kept(auxv: dict[int, int], words: list[str], kept:
     ([QEMU], True, None),
     ([QEMU, ""], True, None),
     ([], False, None),
-], ids=["P", "P-and-a-dash", "no-P", "rosetta", "by-hand", "by-hand-with-name", "no-program", "cut-off", "P-alone", "P-empty", "none"])
+], ids=["P", "P-and-a-dash", "no-P", "rosetta", "by-hand", "by-hand-with-name", "no-program", "cut-off", "P-alone", "P-empty",
+         "none"])
 def test_program(words: list[str], kept: bool, expected: tuple[str, list[str]] | None) -> None:
     assert emulator.program(words, kept) == expected
 

@@ -48,7 +48,8 @@ def test_bound() -> None:
     assert [line.line for line in limitsconf.parse("a - nofile 1\n" * 10, 3)] == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("name", "read"), [("50-lab.conf", True), (".hidden.conf", False), ("x.conf.bak", False), ("README", False)])
+@pytest.mark.parametrize(("name", "read"), [
+    ("50-lab.conf", True), (".hidden.conf", False), ("x.conf.bak", False), ("README", False)])
 def test_which_files_are_read(name: str, read: bool) -> None:
     assert limitsconf.is_read(name) is read
 

@@ -619,9 +619,9 @@ QEMU = "/usr/bin/qemu-aarch64-static"
 PRESERVE = struct.pack("=6Q", 6, 4096, 8, 1, 0, 0)
 
 
-def emulated(host: Host, pid: int = 80, *, mapped: str = "/opt/api/api", files: bool = True, device: str = "fe:00", inode: int = 9,
-             argv: Sequence[str] = ("/usr/libexec/qemu", "/opt/api/api", "api", "-token", "s3cr3t"), auxv: bytes = PRESERVE,
-             **more: Any) -> None:
+def emulated(host: Host, pid: int = 80, *, mapped: str = "/opt/api/api", files: bool = True, device: str = "fe:00",
+             inode: int = 9, argv: Sequence[str] = ("/usr/libexec/qemu", "/opt/api/api", "api", "-token", "s3cr3t"),
+             auxv: bytes = PRESERVE, **more: Any) -> None:
     """api.service, whose arm64 program qemu runs as the kernel has started it."""
     host.tree.file(QEMU, fixtures.make_elf(), 0o755)
     program = fixtures.go_program(machine=183, settings={"GOARCH": "arm64"})
@@ -656,7 +656,8 @@ def test_program_in_an_emulator(host: Host) -> None:
         "unreadable": [],
     }
     for binary in (one["binary"], process["running"]):
-        assert (binary["path"], binary["elf"]["machine"], binary["buildinfo"]["go_version"]) == ("/opt/api/api", "arm64", "go1.27.3")
+        assert (binary["path"], binary["elf"]["machine"]) == ("/opt/api/api", "arm64")
+        assert binary["buildinfo"]["go_version"] == "go1.27.3"
     assert [found["pid"] for found in host.services([{"name": "shop", "binary": "/opt/api/api"}])["shop"]["processes"]] == [80]
 
 
@@ -715,7 +716,7 @@ def test_emulated_program_that_cannot_be_reached(host: Host, mapped: str) -> Non
 
 def test_emulators_that_run_no_go_program(host: Host) -> None:
     emulated(host, argv=("qemu", "-version"), auxv=b"")
-    emulated(host, 81, mapped="/usr/bin/python3", argv=("qemu", "/usr/bin/python3", "python3"), cgroup="/system.slice/web.service")
+    emulated(host, 81, mapped="/usr/bin/python3", argv=("qemu", "/usr/bin/python3", "py"), cgroup="/system.slice/web.service")
     host.tree.file("/usr/bin/python3", fixtures.make_elf(machine=183), 0o755)
     host.units.clear()
     assert host.services() == {}

@@ -59,7 +59,7 @@ class Host(Context):
     def go(self, root: str, version: str = "go1.27.3", machine: str = "amd64", *, without: Sequence[str] = ()) -> None:
         """A Go tree of ``version``, as small as one can be."""
         header = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, MACHINES[machine], 1, 0, 0, 0, 0, 64, 0,
-        0, 0, 0, 0)
+                                                                 0, 0, 0, 0)
         files: dict[str, str | bytes] = {
             "VERSION": version + "\ntime 2026-10-19T22:20:36Z\n", "go.env": "GOTOOLCHAIN=auto\n", "bin/go": header,
             "bin/gofmt": header,
@@ -153,12 +153,12 @@ def test_every_kind_of_shell(host: Host) -> None:
     host.file("/etc/environment", 'GOPRIVATE="git.corp"\n')
     host.answers.update({
         "login": shell_answer("/usr/local/go/bin:" + PATH, "/usr/local/go/bin/go",
-        GOPROXY="https://ci:hunter2@proxy.corp,direct"),
+                              GOPROXY="https://ci:hunter2@proxy.corp,direct"),
         "non_login": shell_answer(PATH, "/usr/bin/go"), "sudo": env_answer("/sbin:/bin"), "go": (0, GO_ENV, ""),
         "systemd": (0, "LANG=C.UTF-8\nPATH=/usr/local/bin:/usr/bin\n", "")})
     found = shells(host)
     assert {kind: (entry["user"], entry["go"], entry["goroot"], entry["version"], entry["others"]) for kind,
-    entry in found.items()} == {
+            entry in found.items()} == {
         "login": ("deploy", "/usr/local/go/bin/go", "/usr/local/go", "go1.27.3", ["/usr/lib/go-1.19"]),
         "non_login": ("deploy", "/usr/bin/go", "/usr/lib/go-1.19", "go1.19.8", []),
         "sudo": ("root", None, None, None, []),
@@ -227,10 +227,17 @@ def test_a_shell_that_does_not_answer_costs_its_own_kind(host: Host, answer: Ans
 def test_a_path_on_a_dead_file_server_costs_its_own_kind(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toolchain, "SHELL_TIMEOUT", -0.9)
     look = toolchain._in_path
-    monkeypatch.setattr(toolchain, "_in_path", lambda ctx, path: time.sleep(4) if path == "/net/dead" else look(ctx, path))
+    monkeypatch.setattr(toolchain, "_in_path", lambda ctx, path: look(ctx, path) if path != "/net/dead" else
+                        time.sleep(2) or [])
     host.answers["login"] = shell_answer("/net/dead")
     found = shells(host)
     assert found["login"]["error"] is not None and found["non_login"]["error"] is None
+
+
+def test_a_fault_of_the_collector_is_no_fault_of_the_shell(host: Host) -> None:
+    host.answers["login"] = lambda words, env: {}["no such key"]
+    with pytest.raises(KeyError):
+        toolchain.collect_shells(host)
 
 
 def test_the_users_shells_are_started_one_after_the_other(host: Host) -> None:
@@ -258,7 +265,7 @@ def test_a_slow_shell_is_asked_to_end_before_it_is_killed(host: Host, rc: int) -
 
 @pytest.mark.parametrize(("shell", "used", "error"), [
     ("/usr/sbin/nologin", "/bin/sh", None), ("/bin/false", "/bin/sh", None), ("", "/bin/sh", None), ("/bin/zsh", "/bin/zsh",
-    None),
+                                                                                                     None),
     ("/bin/tcsh", None, "its shell /bin/tcsh is not one that can be asked"),
 ])
 def test_which_shell_is_asked(host: Host, shell: str, used: str | None, error: str | None) -> None:
@@ -322,7 +329,7 @@ def test_only_root_looks_at_the_shells_of_others(host: Host, monkeypatch: pytest
     pytest.param([27], env_answer("/usr/sbin:/usr/bin"), None, 1, id="without a password"),
 ])
 def test_sudo_of_an_ordinary_user(host: Host, monkeypatch: pytest.MonkeyPatch, groups: list[int], answer: Answer,
-error: str | None,
+                                  error: str | None,
                                   calls: int) -> None:
     monkeypatch.setattr(toolchain.os, "geteuid", lambda: 12345)
     monkeypatch.setattr(toolchain.os, "getgroups", lambda: groups)
@@ -358,7 +365,7 @@ def test_go_in_a_path(host: Host, path: str, answer: str, go: str | None) -> Non
                  id="cannot be created in another's home"),
     pytest.param("/srv/go", ("/srv", 0o777), {"exists": False, "writable": True, "everybody": False}, id="can be created"),
     pytest.param("/srv/go", ("/srv/go", 0o777), {"exists": True, "mode": "0777", "writable": True, "everybody": True},
-    id="everybody"),
+                 id="everybody"),
     pytest.param("/srv/go", ("/srv/go", 0o1777), {"exists": True, "mode": "1777", "everybody": False}, id="sticky"),
     pytest.param("/srv/go", ("/srv/go", 0o755), {"exists": True, "mode": "0755", "writable": False}, id="not writable"),
     pytest.param("rel", None, {"exists": False, "writable": None}, id="relative"),
@@ -389,7 +396,7 @@ def by_place(facts: Mapping[str, Any]) -> dict[str, Any]:
     ("/usr/lib/go-1.19", "distribution"), ("/usr/lib/golang", "distribution"), ("/home/deploy/sdk/go1.26.4", "sdk"),
     ("/root/sdk/gotip", "sdk"), ("/home/bob/.goenv/versions/1.26.4", "sdk"), ("/home/bob/.asdf/installs/golang/1.26.4/go", "sdk"),
     ("/home/bob/.local/share/mise/installs/go/1.26.4", "sdk"), ("/home/bob/.gvm/gos/go1.26.4", "gvm"), ("/home/bob/go",
-    "official"),
+                                                                                                        "official"),
 ])
 def test_places(host: Host, root: str, kind: str) -> None:
     host.go(root)
@@ -431,7 +438,7 @@ def test_the_second_in_a_path_is_named(host: Host) -> None:
     host.go("/srv/first")
     host.go("/srv/second", "go1.26.4")
     host.answers.update(login=shell_answer("/srv/first/bin:/srv/second/bin:/srv/first/bin", "/srv/first/bin/go"), go=(0, GO_ENV,
-    ""))
+                                                                                                                      ""))
     facts = collect(host)
     assert [(entry["goroot"], entry["found_by"]) for entry in facts["toolchains"]] == [
         ("/srv/first", ["login shell of deploy"]), ("/srv/second", ["PATH of the login shell of deploy, behind another"])]
@@ -476,7 +483,7 @@ def test_what_is_told_of_a_go(host: Host) -> None:
     pytest.param(Unavailable("go is not installed"), (False, None, "its dynamic loader is missing"), id="no loader"),
     pytest.param(TimeoutError("go did not end within 5.0 s"), (None, None, "go did not end within 5.0 s"), id="hangs"),
     pytest.param((2, "", "go: cannot find GOROOT directory: /x\n"), (False, None, "go: cannot find GOROOT directory: /x"),
-    id="fails"),
+                 id="fails"),
     pytest.param((0, "not json", ""), (False, None, "go env ended with 0"), id="no answer"),
     pytest.param((-11, "", ""), (False, None, "go env ended with -11"), id="crashes"),
     pytest.param(lambda words, env: (0, "{}", "") if "env" in words else (0, "go version go1.9.7 linux/amd64\n", ""),
@@ -516,7 +523,7 @@ def test_a_go_that_is_no_program(host: Host) -> None:
 
 
 @pytest.mark.parametrize("name", ["VERSION", "bin/gofmt", "src/fmt/print.go", "pkg/include/textflag.h",
-"pkg/tool/linux_amd64/compile"])
+                                  "pkg/tool/linux_amd64/compile"])
 def test_what_is_missing(host: Host, name: str) -> None:
     host.go("/usr/local/go", without=[name])
     host.answers["go"] = (0, GO_ENV, "")
@@ -539,7 +546,7 @@ def test_a_shim_is_asked_for_its_goroot(host: Host) -> None:
     facts = collect(host)
     assert (facts["shells"][0]["go"], facts["shells"][0]["goroot"]) == ("/home/deploy/.shims/go", "/srv/real/go1.27.3")
     assert [(entry["goroot"], entry["go"]) for entry in facts["toolchains"]] == [("/srv/real/go1.27.3",
-    "/srv/real/go1.27.3/bin/go")]
+                                                                                  "/srv/real/go1.27.3/bin/go")]
     asked = next(env for argv, env in host.calls if argv[-1] == "GOROOT" and "-json" not in argv)
     assert asked["ASDF_DIR"] == "/srv/asdf" and asked["XDG_CONFIG_HOME"] == "/dev/null"
 
@@ -578,7 +585,7 @@ def test_gvm(host: Host) -> None:
         {"name": "go1.27.3", "complete": True, "version_file": "go1.27.3", "go": True, "environment": True},
     ]}]
     assert [entry["goroot"] for entry in facts["toolchains"]] == [f"{root}/gos/{name}" for name in ("go1.21.13", "go1.26.4",
-    "go1.27.3")]
+                                                                                                    "go1.27.3")]
 
 
 @pytest.mark.parametrize("root", ["/root/.gvm", "/home/bob/.gvm", "/opt/gvm", "/usr/local/gvm", "/srv/tools"])
@@ -591,8 +598,8 @@ def test_gvm_roots(host: Host, root: str) -> None:
 
 def test_homes(host: Host) -> None:
     host.file("/etc/passwd",
-    "root:x:0:0::/root:/bin/bash\ndaemon:x:1:1::/usr/sbin:/x\njenkins:x:110:110::/var/lib/jenkins:/bin/sh\n"
-                             "gone:x:1000:1000::/home/gone:/bin/sh\nlong:x:1001:1001::/data/long/:/bin/sh\n")
+              "root:x:0:0::/root:/bin/bash\ndaemon:x:1:1::/usr/sbin:/x\njenkins:x:110:110::/var/lib/jenkins:/bin/sh\n"
+              "gone:x:1000:1000::/home/gone:/bin/sh\nlong:x:1001:1001::/data/long/:/bin/sh\n")
     for folder in ("/usr/sbin", "/var/lib/jenkins", "/data/long", "/home/ldap"):
         host.folder(folder)
     assert toolchain._homes(host) == ["/root", "/var/lib/jenkins", "/data/long", "/home/bob", "/home/deploy", "/home/ldap"]
@@ -622,7 +629,7 @@ def test_open_to(host: Host, mode: int, uid: int, gid: int, parent: bool, expect
 
 
 @pytest.mark.parametrize("path", ["", "/bin", "/bin/go", "/bin/gofmt", "/pkg/tool/linux_amd64/compile",
-"/pkg/include/textflag.h", "/src",
+                                  "/pkg/include/textflag.h", "/src",
                                   "/src/fmt", "/src/fmt/print.go", "/VERSION", "/go.env"])
 def test_what_everybody_can_write_is_found(host: Host, path: str) -> None:
     host.go("/usr/local/go")

@@ -64,6 +64,10 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("stopped-for-another", row(
             subject="api", edits={**STOPPED, **of("api", binary__elf__machine="riscv64")}, status="fail",
             reason=f"{DISK} is built for riscv64, this machine is amd64: it cannot start.")),
+        ("unread-process-may-be-emulated", row(
+            subject="api", status="fail", severity="critical",
+            edits={**proc("api", exe=None, go=None, running=None, same_file=None), **of("api", binary__elf__machine="arm64")},
+            reason=f"{DISK} is built for arm64, this machine is amd64: it cannot start without an emulator.")),
         ("runs-emulated", row(
             subject="api", edits={**both("api", elf__machine="arm64"),
                                   **proc("api", emulator={"path": "/usr/bin/qemu-aarch64-static"})},
