@@ -52,7 +52,7 @@ def test_whether_the_name_was_kept(auxv: dict[int, int], words: list[str], kept:
     ([QEMU, ""], True, None),
     ([], False, None),
 ], ids=["P", "P-and-a-dash", "no-P", "rosetta", "by-hand", "by-hand-with-name", "no-program", "cut-off", "P-alone", "P-empty",
-         "none"])
+        "none"])
 def test_program(words: list[str], kept: bool, expected: tuple[str, list[str]] | None) -> None:
     assert emulator.program(words, kept) == expected
 

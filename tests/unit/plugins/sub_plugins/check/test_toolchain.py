@@ -43,7 +43,7 @@ def gopath(**values: Any) -> dict[str, Any]:
 
 def goroot_variable(**values: Any) -> dict[str, Any]:
     return {f"{SHELL}/goroot_variable": {"path": "/opt/go", "realpath": "/opt/go", "exists": True, "version": "go1.26.4",
-    **values}}
+                                         **values}}
 
 
 PRESENT = [
@@ -327,7 +327,7 @@ GVM_ROWS = [
         toolchain="absent"),
     row("gvm", "good", "error", "toolchain.gvm could not be collected: the collector did not end in time", edits={
         "toolchain/gvm": ..., "errors/0": {"part": "toolchain.gvm", "kind": "timeout",
-        "message": "the collector did not end in time"}}),
+                                           "message": "the collector did not end in time"}}),
 ]
 
 ROWS = [*PRESENT, *POLICY, *RELEASE, *ARCH, *CONFLICT, *GOROOT, *GOPATH, *DRIFT, *OWNER, *GVM_ROWS]
@@ -355,7 +355,7 @@ def test_toolchain(options: Mapping[str, Any], expect: Callable[..., None]) -> N
     ("disk", {("toolchain.arch_match", "/opt/go-arm64")}),
 ])
 def test_a_host_is_reported_with_its_faults_and_no_others(base: str, findings: set[tuple[str, str]],
-                                                         recorded: Callable[..., dict[str, Any]]) -> None:
+                                                          recorded: Callable[..., dict[str, Any]]) -> None:
     policy = engine.Policy(toolchain="optional", go_version="1.27", now=on("2026-11-21"))
     results = engine.run(engine.checks_of(toolchain), recorded(f"toolchain/{base}.json"), policy)
     assert {(result.id, result.subject) for result in results if result.status == "fail"} == findings
