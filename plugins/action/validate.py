@@ -74,7 +74,7 @@ class ActionModule(ActionBase):
             fault = []
             try:
                 # Role defaults and play variables are not in hostvars: the task's own arguments stand for them.
-                own = hostvars[host] if host in hostvars else {}
+                own = hostvars.get(host, {})
                 values.update({key: own[key] for key in policy.DEFAULTS if key in own})
             except AnsibleError as exc:
                 fault = [f"{host}: a variable cannot be templated: {exc}"]

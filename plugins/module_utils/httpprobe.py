@@ -62,7 +62,7 @@ class Target:
         """The value of the Host header."""
         if self.unix:
             return "localhost"
-        host = "[%s]" % self.host.split("%")[0] if ":" in self.host else self.host
+        host = "[%s]" % self.host.split("%", maxsplit=1)[0] if ":" in self.host else self.host
         return host if self.port == {"http": 80, "https": 443}[self.scheme] else "%s:%d" % (host, self.port)
 
     @property

@@ -79,7 +79,7 @@ class Threshold:
             if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
                 return tuple(str(item) for item in value)
             raise ValueError("expected a list of strings")
-        if not isinstance(value, str) or self.choices and value not in self.choices:
+        if not isinstance(value, str) or (self.choices and value not in self.choices):
             raise ValueError(f"expected {self.describe()}")
         return str(value)
 
@@ -95,7 +95,7 @@ class Threshold:
             raise wrong
         if kind is int and int(value) != value:
             raise wrong
-        if self.minimum is not None and value < self.minimum or self.maximum is not None and value > self.maximum:
+        if (self.minimum is not None and value < self.minimum) or (self.maximum is not None and value > self.maximum):
             raise wrong
         return kind(value)
 
@@ -351,7 +351,7 @@ def _run_one(one: Check, facts: Facts, policy: Policy) -> Iterator[Result]:
     outcomes: list[Outcome] = []
     try:
         outcomes.extend(one.function(facts, policy))
-    except Exception as exc:  # a broken check must not hide the others: it becomes one error result
+    except Exception as exc:  # noqa: BLE001 - a broken check must not hide the others: it becomes one error result
         outcomes.append(Outcome("error", f"The check itself broke: {type(exc).__name__}: {exc}"))
     if not outcomes:
         outcomes.append(notapplicable("There is nothing on this host that this check judges."))

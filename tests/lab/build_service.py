@@ -210,8 +210,8 @@ def build_all(names: Sequence[str], version: str) -> dict[str, object]:
     return {
         "go": version,
         # The Go release is part of the source (go.mod), so "old" has a revision of its own.
-        "revisions": {name: revision for name, (_, revision) in built.items()},
-        "variants": {name: str(path) for name, (path, _) in built.items()},
+        "revisions": {name: revision for name, (_path, revision) in built.items()},
+        "variants": {name: str(path) for name, (path, _revision) in built.items()},
     }
 
 

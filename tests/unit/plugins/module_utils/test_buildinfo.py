@@ -94,7 +94,9 @@ def test_without_section_headers(name: str) -> None:
     reader, document = fixtures.recorded(name)
     assert "not a Go executable" in document["go_version_m"]
     whole, _document = fixtures.recorded(name.replace("-nosec", ""))
-    assert buildinfo.read(elf.parse(reader)) == buildinfo.read(elf.parse(whole)) is not None
+    found = buildinfo.read(elf.parse(reader))
+    assert found is not None
+    assert found == buildinfo.read(elf.parse(whole))
 
 
 @pytest.mark.parametrize("name", ["debian12-ls", "debian12-python3"])

@@ -396,7 +396,7 @@ def test_unix_sockets_that_are_none(tmp_path):
 
 
 def test_permission_denied(monkeypatch):
-    monkeypatch.setattr(socket.socket, "connect", lambda *words: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(socket.socket, "connect", lambda *words: (none for none in ()).throw(PermissionError(13, "Permission denied")))
     answer = httpprobe.get(Target(unix="/run/root.sock"), "/")
     assert (answer.error, answer.detail, answer.errno) == (httpprobe.DENIED, "permission denied", 13)
 

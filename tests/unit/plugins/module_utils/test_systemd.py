@@ -24,7 +24,8 @@ def test_same_lines_as_systemd_analyze_verify() -> None:
     assert {one.line for one in systemd.parse_unit_file(text, known=KNOWN).problems} == verified
 
 
-def problems(text: str, *, known: systemd.KnownDirectives | None = KNOWN, kind: str = "service") -> list[tuple[int, str, str]]:
+def problems(text: str, *, kind: str = "service", **options: systemd.KnownDirectives | None) -> list[tuple[int, str, str]]:
+    known = options.get("known", KNOWN)
     return [(one.line, one.name, one.message) for one in systemd.parse_unit_file(text, known=known, kind=kind).problems]
 
 

@@ -70,7 +70,7 @@ class Host:
 
     def run(self, argv: Sequence[str], **_options: Any) -> tuple[int, str, str]:
         self.commands.append(list(argv))
-        if self.failure:
+        if self.failure is not None:
             raise self.failure
         if argv[0] == "systemctl":
             if self.answer:
