@@ -77,8 +77,9 @@ class Threshold:
             return self._parse_number(value, type(default))
         if isinstance(default, tuple):
             if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-                return tuple(str(item) for item in value)
-            raise ValueError("expected a list of strings")
+                if not self.choices or set(value) <= set(self.choices):
+                    return tuple(str(item) for item in value)
+            raise ValueError(f"expected {self.describe()}")
         if not isinstance(value, str) or (self.choices and value not in self.choices):
             raise ValueError(f"expected {self.describe()}")
         return str(value)
@@ -104,7 +105,7 @@ class Threshold:
         if isinstance(self.default, bool):
             return "true or false"
         if isinstance(self.default, tuple):
-            return "a list of strings"
+            return f"a list of {', '.join(self.choices)}" if self.choices else "a list of strings"
         if isinstance(self.default, str):
             return "one of " + ", ".join(self.choices) if self.choices else "a string"
         kind = "a whole number" if isinstance(self.default, int) else "a number"

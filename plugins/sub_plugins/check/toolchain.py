@@ -603,7 +603,7 @@ def _gopath(shell: Entry) -> Outcome:
                             role="go_toolchain", safe="apply"),
     needs=NEEDS,
     thresholds={"must_see": Threshold(("login", "non_login"), "Kinds of shell that have to see a go where another kind does: "
-                                                              "login, non_login, sudo, systemd.")},
+                                                              "login, non_login, sudo, systemd.", choices=KINDS)},
 )
 def env_drift(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     skip = _nothing_to_judge(facts, policy)
@@ -615,9 +615,6 @@ def env_drift(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     silent = [shell for shell in shells if shell["error"] and not shell["go"]]
     evidence = [_view(shell) for shell in shells]
     must_see = policy.threshold("toolchain.env_drift", "must_see", ("login", "non_login"))
-    for kind in must_see:
-        if kind not in KINDS:
-            raise ValueError(f"threshold must_see: {kind!r} is not one of {', '.join(KINDS)}")
     if not seeing and not silent:
         yield notapplicable("No shell has a go in its PATH: there is nothing to compare.", evidence=evidence)
         return
@@ -636,13 +633,14 @@ def env_drift(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     if len(views) > 1:
         words = "; ".join(f"{name} in {', '.join(labels)}" for name, labels in views.items())
         yield failed(f"Different shells get different Gos: {words}.", actual=views, expected="one version", evidence=evidence)
+    first = next(iter(views), "")
     blind = [shell for shell in shells if not shell["go"] and not shell["error"] and shell["kind"] in must_see] if seeing else []
     for shell in blind:
-        words = f"{_name(shell)} finds no go, {_name(seeing[0])} has {next(iter(views))}."
-        yield failed(words[0].upper() + words[1:], subject=_label(shell), actual=None, expected=next(iter(views)),
+        words = f"{_name(shell)} finds no go, {_name(seeing[0])} has {first}."
+        yield failed(words[0].upper() + words[1:], subject=_label(shell), actual=None, expected=first,
                      evidence=evidence, severity="low")
     if seeing and len(views) == 1 and not blind and not _silent(facts):
-        yield passed(f"Every shell that sees a go gets {next(iter(views))}.", actual=next(iter(views)), expected="one version",
+        yield passed(f"Every shell that sees a go gets {first}.", actual=first, expected="one version",
                      evidence=evidence)
 
 

@@ -180,6 +180,7 @@ def test_threshold_takes(threshold, value, parsed):
     (Threshold(True, ""), "yes", "expected true or false"),
     (Threshold("a", "", choices=("a", "b")), "c", "expected one of a, b"),
     (Threshold(("x",), ""), "y", "expected a list of strings"),
+    (Threshold(("x",), "", choices=("x", "y")), ["z"], "expected a list of x, y"),
 ])
 def test_threshold_refuses(threshold, value, message):
     with pytest.raises(ValueError) as caught:

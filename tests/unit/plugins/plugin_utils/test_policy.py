@@ -97,6 +97,8 @@ def test_every_fault_is_told_at_once():
 
 @pytest.mark.parametrize(("threshold", "message"), [
     pytest.param({"limits.nofile_headroom": "much"}, "limits.nofile_headroom.", id="type"),
+    pytest.param({"toolchain.env_drift": ["ssh"]},
+                 "toolchain.env_drift.must_see: ['ssh'] is not allowed: expected a list of login, non_login, sudo, systemd", id="words"),
     pytest.param({"limits.nofile_headroom": {"nope": 1}}, "limits.nofile_headroom: unknown threshold 'nope'; there are", id="name"),
     pytest.param([1], "preflight_thresholds: [1] is not a mapping of check ids to thresholds", id="no mapping"),
 ])

@@ -92,7 +92,7 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("empty-file", row(
             subject="api", status="fail", reason=f"{DISK} is empty: it cannot start.",
             edits={**DEPLOYED,
-            **of("api", binary__elf=None, binary__buildinfo=None, binary__size=0, binary__error="not an ELF file")})),
+                   **of("api", binary__elf=None, binary__buildinfo=None, binary__size=0, binary__error="not an ELF file")})),
         ("script", row(subject="wrap", status="pass", reason="/opt/wrap/wrap is built for amd64.")),
         ("script-alone", row(
             subject="wrap", edits=of("wrap", processes=[], main_pid=None), status="notapplicable",
@@ -280,7 +280,7 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
                      reason="/opt/bad/bad is built with -race: slower and larger by a multiple, made for tests.")),
         ("sanitizers", row(subject="api", edits={**setting("api", "-asan", "true"), **setting("api", "-race", "true")},
                            status="fail",
-            reason="/opt/api/releases/1/api is built with -race, -asan: slower and larger by a multiple, made for tests.")),
+                           reason="/opt/api/releases/1/api is built with -race, -asan: slower and larger by a multiple, made for tests.")),
         ("on-disk", row(
             subject="api", edits={**DEPLOYED, "services/services/api/binary/buildinfo/settings/-race": "true"}, status="fail",
             reason=f"{DISK} is built with -race: slower and larger by a multiple, made for tests.")),
