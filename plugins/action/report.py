@@ -8,21 +8,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.utils.color import stringc
-from ansible.utils.display import Display
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, store, terminal
-
-display = Display()
-
-_COLOURS = {
-    "not_ready": C.COLOR_ERROR, "inconclusive": C.COLOR_WARN, "ready_with_warnings": C.COLOR_CHANGED, "ready": C.COLOR_OK,
-    "critical": C.COLOR_ERROR, "high": C.COLOR_ERROR, "medium": C.COLOR_CHANGED,
-}
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, screen, store
 
 
 class ActionModule(ActionBase):
@@ -69,10 +59,8 @@ class ActionModule(ActionBase):
         except OSError as exc:
             result["warnings"] = [f"old runs beside {run_dir} could not be cleared away: {exc}"]
         named = {one: str(written) for one, written in paths.items()}
-        # A callback whose output a program reads has no place for a summary on the same stream.
-        if args["summary"] and str(C.DEFAULT_STDOUT_CALLBACK).rsplit(".", 1)[-1] not in ("json", "jsonl"):
-            display.display("\n" + terminal.render(report, named, _paint) + "\n", screen_only=True)
-            display.display(terminal.render(report, named), log_only=True)
+        if args["summary"]:
+            screen.show(report, named)
         result.update(
             changed=False, verdict=report.verdict, msg=report.headline, counts=report.document["summary"],
             verdicts={row.name: row.verdict for row in report.hosts}, report_dir=str(report_dir), paths=named,
@@ -82,8 +70,3 @@ class ActionModule(ActionBase):
 
 def _baseline_path(run: dict[str, Any]) -> Path | None:
     return Path(os.path.expanduser(str(run["baseline"]))) if run.get("baseline") else None
-
-
-def _paint(words: str, kind: str) -> str:
-    # stringc itself knows whether this terminal, ANSIBLE_NOCOLOR and ANSIBLE_FORCE_COLOR want colours.
-    return str(stringc(words, _COLOURS[kind])) if kind in _COLOURS else words

@@ -24,8 +24,10 @@ FACTS_VERSION = "1.0"
 #: The share of the whole deadline that one part may take where it does not say so itself. One part that hangs must
 #: leave time for those behind it and for a subset that waits for its own.
 PART_SHARE = 0.5
-#: What a part is given beyond its deadline to hand in what it has (a command is killed *at* the deadline).
-GRACE = 0.25
+#: Between SIGTERM and SIGKILL: a login shell that a version manager has taken a lock in can give it back.
+TERM_SECONDS = 0.5
+#: What a part is given beyond its deadline to hand in what it has. A command is asked to end *at* the deadline.
+GRACE = TERM_SECONDS + 0.25
 #: The most a host may send back, as JSON. A controller holds the answers of many hosts at a time.
 DOCUMENT_LIMIT = 8 << 20
 ERRORS_LIMIT = 1000
@@ -84,7 +86,7 @@ class Context:
 
     def run(self, argv: Sequence[str], *, timeout: float = 5.0, env: Optional[Mapping[str, str]] = None,
             cwd: str = "/", limit: int = 4 << 20, truncate: bool = False) -> Tuple[int, str, str]:
-        """(rc, stdout, stderr) of a command: no standard input, C locale, killed with all its children at the deadline.
+        """(rc, stdout, stderr) of a command: no standard input, C locale, ended with all its children at the deadline.
 
         rc is negative where a signal ended it. Raises Unavailable where there is no such command, TimeoutError where it
         did not end in time, and ValueError where it printed more than ``limit`` bytes (unless ``truncate``).
@@ -115,9 +117,8 @@ class Context:
         return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
     def kill_commands(self) -> None:
-        """Kill every command that still runs: the module leaves nothing behind on the host."""
-        for pid in list(self._processes):
-            _kill_session(pid)
+        """End every command that still runs: the module leaves nothing behind on the host."""
+        _end_sessions(list(self._processes))
 
 
 def _communicate(process: subprocess.Popen[bytes], end: float, limit: int) -> Tuple[bytes, bytes, bool]:
@@ -126,8 +127,8 @@ def _communicate(process: subprocess.Popen[bytes], end: float, limit: int) -> Tu
     Unlike Popen.communicate() this holds no more than ``limit`` of what a runaway command prints, and does not wait for
     a background child that keeps the pipe open after the command itself has ended.
     """
-    assert process.stdout is not None and process.stderr is not None
-    kept: Dict[int, bytearray] = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
+    pipes = [pipe for pipe in (process.stdout, process.stderr) if pipe is not None]
+    kept: Dict[int, bytearray] = {pipe.fileno(): bytearray() for pipe in pipes}
     cut = False
     try:
         with selectors.DefaultSelector() as selector:
@@ -153,22 +154,42 @@ def _communicate(process: subprocess.Popen[bytes], end: float, limit: int) -> Tu
             raise TimeoutError() from None
     finally:
         if process.returncode is None:
-            _kill_session(process.pid)
+            _end_sessions([process.pid], process)
             try:
-                process.wait(GRACE / 2)
+                process.wait((GRACE - TERM_SECONDS) / 2)
             except subprocess.TimeoutExpired:
                 pass  # it hangs in the kernel (a dead NFS server); init inherits it when the module ends
-        out, err = (bytes(kept[pipe.fileno()]) for pipe in (process.stdout, process.stderr))
-        process.stdout.close()
-        process.stderr.close()
+        out, err = (bytes(kept[pipe.fileno()]) for pipe in pipes)
+        for pipe in pipes:
+            pipe.close()
     return out, err, cut
 
 
-def _kill_session(pid: int) -> None:
+def _end_sessions(pids: Sequence[int], leader: Optional[subprocess.Popen[bytes]] = None) -> None:
+    """SIGTERM, and SIGKILL for what is left after TERM_SECONDS.
+
+    A group lasts as long as anything of it, also as an ended ``leader`` that nobody has waited for.
+    """
+    left = [pid for pid in pids if _signal_session(pid, signal.SIGTERM)]
+    end = time.monotonic() + TERM_SECONDS
+    while left and time.monotonic() < end:
+        time.sleep(0.01)
+        if leader is not None:
+            leader.poll()
+        left = [pid for pid in left if _signal_session(pid, 0)]
+    for pid in left:
+        _signal_session(pid, signal.SIGKILL)
+
+
+def _signal_session(pid: int, number: int) -> bool:
+    """Whether there is still something to be told: start_new_session made the command the leader of its own group."""
     try:
-        os.killpg(pid, signal.SIGKILL)  # start_new_session made the command the leader of its own group
+        os.killpg(pid, number)
+    except PermissionError:
+        return True  # of another user, as everything that sudo runs
     except OSError:
-        pass
+        return False
+    return True
 
 
 def error_entry(part: str, exc: BaseException) -> Dict[str, str]:

@@ -11,7 +11,7 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible_collections.goready.preflight.plugins.action import report as action
+from ansible_collections.goready.preflight.plugins.action import report as action, summary as summary_action
 from ansible_collections.goready.preflight.plugins.modules import report as documented
 from ansible_collections.goready.preflight.plugins.plugin_utils.report import json_report, model
 from ansible_collections.goready.preflight.tests.unit.fixtures.report import fleet
@@ -32,7 +32,7 @@ class Screen:
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     stub = Screen()
-    monkeypatch.setattr(action, "display", stub)
+    monkeypatch.setattr("ansible_collections.goready.preflight.plugins.plugin_utils.report.screen.display", stub)
     return stub
 
 
@@ -71,6 +71,15 @@ def test_prints_one_screen_and_where_the_report_lies(run_dir: Path, tmp_path: Pa
     assert screen.log == [screen.screen[0].strip("\n")]
 
 
+def test_the_summary_can_be_shown_after_the_gate(run_dir: Path, tmp_path: Path, screen: Screen) -> None:
+    result = run(run_dir=str(run_dir))
+    shown = screen.screen.pop()
+    task = MagicMock(args={"run_dir": str(run_dir), "paths": result["paths"]}, check_mode=False, async_val=0, action="summary")
+    again = summary_action.ActionModule(task, connection=MagicMock(), play_context=MagicMock(check_mode=False), loader=MagicMock(),
+                                        templar=MagicMock(), shared_loader_obj=None).run(task_vars={})
+    assert (screen.screen, again["verdict"], again["changed"]) == ([shown], "not_ready", False)
+
+
 def test_colours_are_those_of_ansible(run_dir: Path, screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ansible.utils.color.ANSIBLE_COLOR", True)
     run(run_dir=str(run_dir))
@@ -85,7 +94,7 @@ def test_colours_are_those_of_ansible(run_dir: Path, screen: Screen, monkeypatch
 def test_a_summary_only_where_people_read(
     run_dir: Path, screen: Screen, monkeypatch: pytest.MonkeyPatch, callback: str, summary: bool, printed: int,
 ) -> None:
-    monkeypatch.setattr(action.C, "DEFAULT_STDOUT_CALLBACK", callback)
+    monkeypatch.setattr("ansible.constants.DEFAULT_STDOUT_CALLBACK", callback)
     run(run_dir=str(run_dir), summary=summary)
     assert len(screen.screen) == printed
 

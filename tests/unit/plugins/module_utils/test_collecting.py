@@ -87,7 +87,7 @@ class TestGather:
         assert result["errors"] == [{"part": "a.y", "kind": "timeout", "message": "the collector did not end in time"}]
 
     def test_the_default_share_of_the_time(self) -> None:
-        result = gather({"a": (("x", hang(20)), ("y", part(2)))}, Context(timeout=0.6))
+        result = gather({"a": (("x", hang(20)), ("y", part(2)))}, Context(timeout=2))
         assert result["a"] == {"y": 2}
 
     def test_parts_that_are_never_reached_are_named(self) -> None:
@@ -248,6 +248,46 @@ class TestRun:
 
         gather({"a": (("x", stubborn),)}, Context(timeout=0.5))
         assert gone(int(pid.read_text()))
+
+    @pytest.mark.parametrize("overrun", [0, 60], ids=["at-its-own-deadline", "when-the-module-ends"])
+    def test_a_shell_may_give_its_lock_back(self, tmp_path: Path, overrun: int) -> None:
+        """As rbenv's and pyenv's rehash do it: a lock that is left behind makes the next login wait."""
+        lock, ready = tmp_path / "lock", tmp_path / "ready"
+        script = f"trap 'rm {lock}; exit 1' TERM; touch {lock} {ready}; sleep 300 & wait"
+
+        def shell(context: Context) -> Any:
+            context.deadline += overrun
+            return context.run(["sh", "-c", script], timeout=300)
+
+        gather({"a": (("x", shell),)}, Context(timeout=0.6))
+        assert ready.exists() and not lock.exists()
+
+    def test_what_does_not_listen_to_sigterm_is_killed(self, tmp_path: Path) -> None:
+        pids = tmp_path / "pids"
+        stubborn = f"trap '' TERM; sleep 300 & echo $! > {pids}; echo $$ >> {pids}; wait"
+        started = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"^sh did not end within 0\.5 s$"):
+            Context().run(["sh", "-c", stubborn], timeout=0.5)
+        took = time.monotonic() - started
+        assert 0.5 + collecting.TERM_SECONDS <= took < 0.5 + collecting.GRACE + 1
+        for pid in pids.read_text().split():
+            assert gone(int(pid)), f"{pid} is still there"
+
+    def test_a_child_that_outlives_its_shell_is_killed(self, tmp_path: Path) -> None:
+        pid = tmp_path / "pid"
+        script = f"sh -c 'trap \"\" TERM; echo $$ > {pid}; exec sleep 300' & wait"
+        with pytest.raises(TimeoutError):
+            Context().run(["sh", "-c", script], timeout=0.5)
+        assert gone(int(pid.read_text()))
+
+    def test_a_part_is_still_heard_after_its_stubborn_command(self) -> None:
+        def patient(context: Context) -> Any:
+            try:
+                context.run(["sh", "-c", "trap '' TERM; sleep 300"], timeout=300)
+            except TimeoutError:
+                return "what it has"
+
+        assert gather({"a": (("x", patient, 0.3),)}, Context())["a"] == {"x": "what it has"}
 
 
 class TestContext:
