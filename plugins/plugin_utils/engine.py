@@ -52,6 +52,12 @@ class Remediation:
         return {"hint": self.hint, "command": self.command, "role": role, "safe": self.safe}
 
 
+# What was not read for want of privilege is mended by no check's own remediation.
+AS_ROOT = Remediation(
+    hint="Run the verification as root: set ansible_become, or give --become on the command line (for this machine: "
+         "make preflight ARGS='--become --ask-become-pass').")
+
+
 @dataclass(frozen=True)
 class Threshold:
     """One number (or word, or list of words) of a check that the inventory may override.
@@ -323,6 +329,13 @@ def lookup(facts: Facts, path: str) -> Any:
     return value
 
 
+def as_root(facts: Facts, *told: object) -> Remediation | None:
+    """:data:`AS_ROOT` where one of the texts that say why something was not read is a refusal, and it was not root who was
+    refused; else None, which is the check's own remediation."""
+    refused = any("permission denied" in str(text).lower() for text in told)
+    return AS_ROOT if refused and not lookup(facts, "collected.privileged") else None
+
+
 def selected(patterns: Iterable[str], one: Check) -> bool:
     """Whether an id, a glob or ``@tag`` of ``patterns`` names the check. Its family and profile count as tags."""
     tags = {*one.tags, one.family, one.profile}
@@ -378,7 +391,8 @@ def _not_collected(path: str, facts: Facts) -> Outcome:
         if part in (path, subset) or path.startswith(part + "."):
             kind, message = entry.get("kind"), entry.get("message")
             status = "unknown" if kind in ("permission", "unavailable") else "error"
-            return Outcome(status, f"{path} could not be collected: {message}", evidence=(f"{part}: {kind}: {message}",))
+            return Outcome(status, f"{path} could not be collected: {message}", evidence=(f"{part}: {kind}: {message}",),
+                           remediation=as_root(facts, message))
     return Outcome("unknown", f"{path} was not collected.")
 
 

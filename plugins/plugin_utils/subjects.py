@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.goready.preflight.plugins.module_utils import goversion
+from ansible_collections.goready.preflight.plugins.plugin_utils import engine
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
-    Facts, Outcome, Policy, lookup, notapplicable, unknown,
+    Facts, Outcome, Policy, Remediation, lookup, notapplicable, unknown,
 )
 
 INFINITY = float("inf")
@@ -61,6 +62,7 @@ class Service:
     subject: str
     facts: Mapping[str, Any]
     declaration: Mapping[str, Any]
+    document: Facts  # what the service is part of
     silence: str = ""  # why systemd did not answer
 
     @property
@@ -129,6 +131,10 @@ class Service:
         """The unit's name for a shell command."""
         return shlex.quote(self.unit)
 
+    def as_root(self, *told: object) -> Remediation | None:
+        """:func:`engine.as_root`: how to get what was not read, for the reasons told."""
+        return engine.as_root(self.document, *told)
+
     def property(self, name: str) -> str:
         """A unit's property as text, empty where systemd does not tell it."""
         value = self.properties.get(name)
@@ -191,7 +197,24 @@ def services(facts: Facts, policy: Policy) -> Iterator[Service]:
                     if entry.get("part") == "services.systemd"), "")
     for entry in sorted(lookup(facts, "services.services") or (), key=lambda one: str(one.get("name"))):
         name = str(entry.get("name"))
-        yield Service(name, entry, policy.service(name) if entry.get("declared") else {}, silence)
+        yield Service(name, entry, policy.service(name) if entry.get("declared") else {}, facts, silence)
+
+
+def unreadable(processes: Iterable[Mapping[str, Any]], *parts: str) -> str:
+    """Why a part of the first process that lacks it was not read (``fds: permission denied``); empty where none says so.
+
+    Where a process's status is closed to us, so is everything else of it.
+    """
+    return next((str(text) for process in processes for text in process.get("unreadable") or ()
+                 if str(text).split(":")[0] in (*parts, "status")), "")
+
+
+def unseen(facts: Facts) -> Remediation:
+    """What to do about processes that could not be told to be Go programs or not."""
+    if lookup(facts, "collected.privileged"):
+        return Remediation(hint="Declare the services of this host in preflight_services: not even root may look at all of its "
+                                "processes, so discovery may miss some.")
+    return engine.AS_ROOT
 
 
 def no_unit(service: Service) -> str:
@@ -221,7 +244,8 @@ def unit_gate(service: Service) -> Outcome | None:
         # Nobody promised that a discovered program of a login survives anything: it must not make a host inconclusive.
         return unknown(reason, subject=service.subject) if service.declared else notapplicable(reason, subject=service.subject)
     because = f": {service.silence}" if service.silence else "."
-    return unknown(f"systemd's view of {service.unit} was not read{because}", subject=service.subject)
+    return unknown(f"systemd's view of {service.unit} was not read{because}", subject=service.subject,
+                   remediation=service.as_root(service.silence))
 
 
 def go_version(binary: Mapping[str, Any] | None) -> goversion.GoVersion | None:

@@ -68,6 +68,9 @@ def test_ready_is_exit_zero(playbook):
 def test_the_gate_comes_after_the_report(playbook, severity, rc, verdict):
     run = playbook(only({**OUR_OWN, "severity": severity, "that": "not probe.exists"}))
     assert (run.rc, run.report["verdict"]) == (rc, verdict), run.output
+    # The last word before Ansible's own recap is the summary.
+    summary = run.output.index(verdict.upper().replace("_", " "))
+    assert run.output.rfind("Hold the host") < summary < run.output.index("PLAY RECAP")
 
 
 def test_check_mode_and_diff_do_the_same(playbook):

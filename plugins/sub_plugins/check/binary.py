@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.goready.preflight.plugins.module_utils import goversion
@@ -43,14 +44,16 @@ def _each(facts: Facts, policy: Policy, judge: Judge, *, disk_is_enough: bool = 
     for service in subjects.services(facts, policy):
         outcomes: dict[str, list[Outcome]] = {}
         for subject, where, binary in subjects.binaries(service):
-            outcomes.setdefault(subject, []).append(judge(service, subject, where, binary))
+            outcome = judge(service, subject, where, binary)
+            if outcome.status == "unknown" and outcome.remediation is None:
+                outcome = replace(outcome, remediation=service.as_root(binary.get("error")))
+            outcomes.setdefault(subject, []).append(outcome)
         for program in service.programs:
             if subjects.running(program, service) is None and not (disk_is_enough and program.subject in outcomes):
-                reason = next((str(text) for process in program.processes for text in process.get("unreadable") or ()
-                               if str(text).startswith(("exe:", "running:"))), "")
+                reason = subjects.unreadable(program.processes, "exe", "running")
                 outcomes.setdefault(program.subject, []).append(unknown(
                     f"The executable of {program.name} ({program.pids}) was not read{f' ({reason})' if reason else ''}.",
-                    subject=program.subject))
+                    subject=program.subject, remediation=service.as_root(reason)))
         for found in outcomes.values():
             yield min(found, key=lambda outcome: _ORDER.index(outcome.status))
         if not outcomes:
@@ -397,12 +400,14 @@ def _expected_revision(service: Service, wanted: str) -> Outcome:
     binary = subjects.running(program, service) if program else subjects.on_disk(service)
     where = "running" if program else "on disk"
     if binary is None:
-        return unknown("Its executable was not read." if program else "No executable of it is known.", subject=subject,
-                       expected=wanted)
+        reason = subjects.unreadable(program.processes, "exe", "running") if program else ""
+        return unknown(f"Its executable was not read{f' ({reason})' if reason else ''}." if program else
+                       "No executable of it is known.", subject=subject, expected=wanted, remediation=service.as_root(reason))
     label = _label(binary, where)
     if not binary.get("buildinfo"):
         return unknown(f"{label} carries no readable Go build information.", subject=subject, expected=wanted,
-                       evidence=[str(binary["error"])] if binary.get("error") else [])
+                       evidence=[str(binary["error"])] if binary.get("error") else [],
+                       remediation=service.as_root(binary.get("error")))
     found, origin = _revision(binary)
     if not found:
         return unknown(f"{label} carries no VCS revision: it was built outside of a repository or with -buildvcs=false.",
@@ -545,9 +550,9 @@ def _replaced(service: Service, program: Program) -> Outcome:
                       expected="the file on disk", evidence=[f"/proc/{known[0].get('pid')}/exe -> {known[0].get('exe')}"])
     if service.container and exe:
         return notapplicable(f"It runs in {service.container}; its file there was not compared.", subject=subject)
-    reason = next((str(text) for text in first.get("unreadable") or () if str(text).startswith("exe")), "")
+    reason = subjects.unreadable([first], "exe")
     return unknown(f"The executable of {program.name} ({program.pids}) could not be compared with the file on disk"
-                   f"{f' ({reason})' if reason else ''}.", subject=subject)
+                   f"{f' ({reason})' if reason else ''}.", subject=subject, remediation=service.as_root(reason))
 
 
 def _moved(service: Service, program: Program) -> tuple[str, str] | None:

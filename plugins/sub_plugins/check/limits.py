@@ -29,6 +29,10 @@ SYSTEMD_HARD = 524288
 # runtime/debug.SetMaxThreads: a Go program that has more threads than this is ended by the runtime.
 GO_MAX_THREADS = 10000
 
+# Of many services, how many a sentence names and how many lines of evidence there are.
+SHOWN_NAMES = 3
+SHOWN_LINES = 20
+
 
 @dataclass(frozen=True)
 class _Nofile:
@@ -165,7 +169,8 @@ def _nofile_effective(service: Service, program: Program, minimum: int, facts: F
     path = f"/proc/{process.get('pid')}/limits"
     subject = service.subject
     if soft is None or hard is None:
-        return unknown(f"{path} was not read{_unreadable(process, 'limits')}.", subject=subject)
+        reason = subjects.unreadable([process], "limits")
+        return unknown(f"{path} was not read{_because(reason)}.", subject=subject, remediation=service.as_root(reason))
     evidence = [f"{path}: Max open files {words(soft)} {words(hard)}"]
     wanted, origin = _wanted(service, minimum)
     configured = _configured(service) if service.properties and not service.container else _Nofile(None, None, None)
@@ -229,9 +234,8 @@ def _why_clamped(service: Service, soft: float, hard: float, target: float, nr_o
                        command=f"grep 'open files' /proc/1/limits; {restart}" if restart else "")
 
 
-def _unreadable(process: Mapping[str, Any], part: str) -> str:
-    said = next((str(text) for text in process.get("unreadable") or () if str(text).startswith(part)), "")
-    return f" ({said})" if said else ""
+def _because(reason: str) -> str:
+    return f" ({reason})" if reason else ""
 
 
 @check(
@@ -251,19 +255,19 @@ def nofile_headroom(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     ratio = float(policy.threshold(nofile_headroom, "ratio"))
     for service in subjects.services(facts, policy):
         for program in service.programs:
-            yield _nofile_headroom(program, ratio)
+            yield _nofile_headroom(service, program, ratio)
 
 
-def _nofile_headroom(program: Program, ratio: float) -> Outcome:
+def _nofile_headroom(service: Service, program: Program, ratio: float) -> Outcome:
     used: list[tuple[float, Mapping[str, Any], float, float]] = []
     for process in program.processes:
         soft, opened = _limit(process, "soft"), subjects.number(lookup(process, "fds.open"))
         if soft and opened is not None:
             used.append((opened / soft, process, opened, soft))
     if not used:
-        first = program.processes[0]
-        reason = _unreadable(first, "fd") or _unreadable(first, "limits")
-        return unknown(f"The open descriptors of {program.name} ({program.pids}) were not read{reason}.", subject=program.subject)
+        reason = subjects.unreadable(program.processes, "fds", "limits")
+        return unknown(f"The open descriptors of {program.name} ({program.pids}) were not read{_because(reason)}.",
+                       subject=program.subject, remediation=service.as_root(reason))
     share, process, opened, soft = max(used, key=lambda one: (one[0], -int(one[1].get("pid") or 0)))
     pid = process.get("pid")
     said = f"{program.name} (PID {pid}) has {opened:.0f} of {words(soft)} descriptors open"
@@ -335,48 +339,111 @@ def _nofile_lowered(service: Service, default: int) -> Outcome:
     severity="info",
     why="limits.conf is read by pam_limits when a session is opened (limits.conf(5), pam_limits(8)); a system service has no "
         "session unless its unit sets PAMName= (systemd.exec(5)), so the line changes nothing and somebody believes it does.",
-    judged="Reported is a `nofile` line whose domain is exactly the user (name or number) that a service of the host's systemd "
-           "runs as. Lines for `*`, groups and root are meant for logins and are not reported; nor are lines with the very "
-           "value that the process has.",
+    judged="Reported is a `nofile` line whose domain is exactly the user (name or number) that services of the host's systemd "
+           "run as: one finding a user, which names the services. Lines for `*`, groups and root are meant for logins and are "
+           "not reported; nor are lines with the very value that the process has (of a service that does not run: that its "
+           "unit sets), nor units with PAMName=.",
     remediation=Remediation(hint="Move the value to LimitNOFILE= of the unit and delete the line.", role="service_limits"),
     needs=("services.services", "services.limits_conf"),
 )
 def limits_conf_ignored(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     lines = [line for line in lookup(facts, "services.limits_conf") or () if line.get("item") == "nofile"]
+    users: dict[str, list[Service]] = {}
+    others = []
     for service in subjects.services(facts, policy):
-        if not service.is_system or not service.unit.endswith(".service") or service.container:
-            yield notapplicable("It is no service of the host's systemd: limits.conf may well apply to it.",
-                                subject=service.subject)
-        elif service.directives("PAMName"):
-            yield notapplicable(f"{service.unit} sets PAMName=: limits.conf applies to it.", subject=service.subject)
+        reason = _has_logins(service)
+        if reason:
+            others.append(f"{service.subject}: {reason}")
         else:
-            yield _limits_conf(service, lines)
+            users.setdefault(_user(service), []).append(service)
+    found = [outcome for user in sorted(users) if (outcome := _limits_conf(user, users[user], lines)) is not None]
+    yield from found
+    if users and not found:
+        yield passed(f"limits.conf has no nofile line that a service of {_some(sorted(users))} does not get.",
+                     evidence=_bounded([text for user in sorted(users) for text in _conf_lines(_own(users[user], lines))]))
+    elif not users:
+        yield notapplicable("No service of the host's systemd runs as a user of its own, so nobody would look for its limits in "
+                            "limits.conf.", evidence=_bounded(others))
 
 
-def _limits_conf(service: Service, lines: list[Mapping[str, Any]]) -> Outcome:
-    main = service.main or {}
-    user = str(main.get("user") or service.property("User") or "root")
-    uid = main.get("uid")
-    if user == "root" or uid == 0:
-        return notapplicable("It runs as root: lines for root are meant for logins.", subject=service.subject)
-    own = [line for line in lines if str(line.get("domain")) in (user, str(uid), f"{uid}:{uid}")]
-    soft, hard = _limit(main, "soft"), _limit(main, "hard")
-    useless = [line for line in own if not _is_in_effect(line, soft, hard)]
-    if not useless:
-        return passed(f"limits.conf has no nofile line for {user} that the service does not get.", subject=service.subject,
-                      evidence=_conf_lines(own))
-    first = useless[0]
-    return failed(f"{first.get('path')} sets nofile for {user} to {first.get('value')}, which {service.unit} does not get: "
-                  "limits.conf is for logins.", subject=service.subject, actual=plain(soft),
-                  expected=plain(subjects.number(first.get("value"))), evidence=_conf_lines(useless), remediation=Remediation(
-                      hint=f"Set LimitNOFILE= in {service.unit} if the value is wanted, and delete the line.",
-                      role="service_limits"))
+def _user(service: Service) -> str:
+    return str((service.main or {}).get("user") or service.property("User") or "root")
 
 
-def _is_in_effect(line: Mapping[str, Any], soft: float | None, hard: float | None) -> bool:
+def _has_logins(service: Service) -> str:
+    """Why limits.conf may well be meant for a service; empty where it is not read."""
+    if not service.is_system or not service.unit.endswith(".service") or service.container:
+        return "no service of the host's systemd, limits.conf may apply to it"
+    if service.directives("PAMName"):
+        return f"{service.unit} sets PAMName=, limits.conf applies to it"
+    if _user(service) == "root" or (service.main or {}).get("uid") == 0:
+        return "runs as root, and lines for root are meant for logins"
+    return ""
+
+
+def _own(services: list[Service], lines: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The lines whose domain is the user of these services, by name or by number."""
+    names = {_user(services[0])}
+    for uid in {(service.main or {}).get("uid") for service in services} - {None}:
+        names |= {str(uid), f"{uid}:{uid}"}
+    return [line for line in lines if str(line.get("domain")) in names]
+
+
+def _limits_conf(user: str, services: list[Service], lines: list[Mapping[str, Any]]) -> Outcome | None:
+    """What there is to say about one user; None where every line for it is in effect."""
+    limits = {service.subject: (soft, hard) for service in services for soft, hard in [_nofile(service)]
+              if soft is not None and hard is not None}
+    own = _own(services, lines)
+    told = [service for service in services if service.subject in limits]
+    missed = [(line, [service for service in told if not _is_in_effect(line, *limits[service.subject])]) for line in own]
+    missed = [(line, without) for line, without in missed if without]
+    if own and not missed and len(told) < len(services):
+        silent = next(service for service in services if service not in told)
+        reason = subjects.unreadable(silent.processes, "limits")
+        return unknown(f"Whether {silent.unit} gets what limits.conf sets for {user} is unknown: its limits were not read"
+                       f"{_because(reason)}.", subject=f"user {user}", evidence=_bounded(_conf_lines(own)),
+                       remediation=silent.as_root(reason))
+    if not missed:
+        return None
+    first, without = missed[0]
+    units = _some([service.unit for service in without])
+    said = f"{units} {'does' if len(without) == 1 else 'do'} not get"
+    every = [service for service in told if any(service in some for unused, some in missed)]
+    soft = sorted({limits[service.subject][0] for service in every})
+    return failed(
+        f"{first.get('path')} sets nofile for {user} to {first.get('value')}, which {said}: limits.conf is for logins.",
+        subject=f"user {user}", actual=plain(soft[0]) if len(soft) == 1 else [plain(limit) for limit in soft],
+        expected=plain(subjects.number(first.get("value"))),
+        evidence=[*_bounded(_conf_lines([line for line, unused in missed])),
+                  *_bounded([f"{service.unit}: open files {words(limits[service.subject][0])} (soft), "
+                             f"{words(limits[service.subject][1])} (hard)" for service in every])],
+        remediation=Remediation(hint=f"Set LimitNOFILE= in {units} if the value is wanted, and delete the line.",
+                                role="service_limits"))
+
+
+def _nofile(service: Service) -> tuple[float | None, float | None]:
+    """Soft and hard limit of the running process; without one, what its unit would give it."""
+    main = service.main
+    if main is None:
+        configured = _configured(service)
+        return configured.soft, configured.hard
+    return _limit(main, "soft"), _limit(main, "hard")
+
+
+def _some(names: list[str]) -> str:
+    """``a, b, c and 14 more``"""
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else "")
+
+
+def _bounded(lines: list[str]) -> list[str]:
+    return lines[:SHOWN_LINES] + ([f"... and {len(lines) - SHOWN_LINES} more"] if len(lines) > SHOWN_LINES else [])
+
+
+def _is_in_effect(line: Mapping[str, Any], soft: float, hard: float) -> bool:
     value = subjects.number(line.get("value"))
     kind = line.get("type")
-    return value is not None and (kind == "hard" or value == soft) and (kind == "soft" or value == hard)
+    # Go >= 1.24 raises its soft limit to the hard one less one.
+    return value is not None and (kind == "hard" or value in (soft, soft + 1)) and (kind == "soft" or value == hard)
 
 
 def _conf_lines(lines: list[Mapping[str, Any]]) -> list[str]:
@@ -419,7 +486,7 @@ def _tasks(service: Service, main: Mapping[str, Any], ratio: float) -> Outcome:
                       evidence=[f"/proc/{threads[1]}/status: Threads: {threads[0]:.0f}"])
     cgroup = main.get("cgroup")
     if not cgroup:
-        return unknown(f"The control group of PID {main.get('pid')} was not read{_unreadable(main, 'cgroup')}.", subject=subject)
+        return _no_cgroup(service, main)
     limit, current = subjects.number(cgroup.get("pids_max")), subjects.number(cgroup.get("pids_current"))
     path = f"cgroup {cgroup.get('path')}"
     if limit is None:
@@ -481,6 +548,12 @@ def _environment(service: Service, name: str) -> tuple[str, str] | None:
             if item.startswith(name + "="):
                 found = (item[len(name) + 1:], f"{path}:{line}: Environment={item}")
     return found
+
+
+def _no_cgroup(service: Service, process: Mapping[str, Any]) -> Outcome:
+    reason = subjects.unreadable([process], "cgroup")
+    return unknown(f"The control group of PID {process.get('pid')} was not read{_because(reason)}.", subject=service.subject,
+                   remediation=service.as_root(reason))
 
 
 @check(
@@ -567,8 +640,7 @@ def _memory_limit(service: Service, total: float | None, *, ratio: float, headro
     process = program.processes[0]
     cgroup = process.get("cgroup")
     if not cgroup:
-        return unknown(f"The control group of PID {process.get('pid')} was not read{_unreadable(process, 'cgroup')}.",
-                       subject=subject)
+        return _no_cgroup(service, process)
     path = f"cgroup {cgroup.get('path')}"
     wanted = subjects.number(service.properties.get("MemoryMax"))
     if wanted is not None and wanted != INFINITY and cgroup.get("memory_max") is None:
@@ -581,8 +653,10 @@ def _memory_limit(service: Service, total: float | None, *, ratio: float, headro
     if environ is None:
         if not bounds:
             return notapplicable("No memory limit is in force for it.", subject=subject)
-        return unknown(f"The environment of PID {process.get('pid')} was not read{_unreadable(process, 'environ')}: whether "
-                       f"GOMEMLIMIT is set below {bounds[0].name} is unknown.", subject=subject, expected=plain(bounds[0].value))
+        reason = subjects.unreadable([process], "environ")
+        return unknown(f"The environment of PID {process.get('pid')} was not read{_because(reason)}: whether GOMEMLIMIT is set "
+                       f"below {bounds[0].name} is unknown.", subject=subject, expected=plain(bounds[0].value),
+                       remediation=service.as_root(reason))
     text = str(environ.get("GOMEMLIMIT") or "")
     evidence = [f"/proc/{process.get('pid')}/environ: " + (f"GOMEMLIMIT={text}" if text else "no GOMEMLIMIT")]
     evidence += [bound.source for bound in bounds]
@@ -630,7 +704,8 @@ def _without_limit(service: Service, program: Program, bounds: list[_Bound], rat
     resident = [subjects.number(process.get("rss")) for process in program.processes]
     if any(value is None for value in resident):
         return unknown(f"GOMEMLIMIT is not set, and the resident memory of {program.pids} was not read.", subject=subject,
-                       expected=plain(bound), evidence=evidence)
+                       expected=plain(bound), evidence=evidence,
+                       remediation=service.as_root(subjects.unreadable(program.processes)))
     rss = sum(value or 0 for value in resident)
     evidence.append(f"{program.pids}: resident {size(rss)}")
     share = f"{rss / bound * 100:.0f} %" if bound else "all"
@@ -712,8 +787,7 @@ def _gomaxprocs(service: Service, cpus: float | None) -> Outcome:
     process = program.processes[0]
     cgroup = process.get("cgroup")
     if not cgroup:
-        return unknown(f"The control group of PID {process.get('pid')} was not read{_unreadable(process, 'cgroup')}.",
-                       subject=subject)
+        return _no_cgroup(service, process)
     own = quota = subjects.number(cgroup.get("cpu_quota"))
     tightest = lookup(cgroup, "effective.cpu_quota") or {}
     if subjects.number(tightest.get("value")) is not None:
@@ -735,8 +809,9 @@ def _gomaxprocs(service: Service, cpus: float | None) -> Outcome:
     binary = subjects.running(program, service)
     version = subjects.go_version(binary)
     if environ is None:
-        return unknown(f"The environment of PID {process.get('pid')} was not read{_unreadable(process, 'environ')}.",
-                       subject=subject, expected=wanted, evidence=evidence)
+        reason = subjects.unreadable([process], "environ")
+        return unknown(f"The environment of PID {process.get('pid')} was not read{_because(reason)}.", subject=subject,
+                       expected=wanted, evidence=evidence, remediation=service.as_root(reason))
     text = str(environ.get("GOMAXPROCS") or "")
     mend = Remediation(
         hint=f"Build with Go 1.25 or later and `go 1.25` in go.mod, or set GOMAXPROCS={wanted}. The command does the second and "
@@ -756,7 +831,8 @@ def _gomaxprocs(service: Service, cpus: float | None) -> Outcome:
                       actual="automaxprocs", expected=wanted, evidence=evidence)
     if version is None:
         return unknown("The Go version of the program is unknown, and so is whether it looks at its CPU quota.",
-                       subject=subject, expected=wanted, evidence=evidence)
+                       subject=subject, expected=wanted, evidence=evidence,
+                       remediation=service.as_root(subjects.unreadable(program.processes, "exe", "running")))
     because = f"Go {version} does not look at it"
     if version.line >= (1, 25):
         switched_off = _godebug(environ, binary)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.goready.preflight.plugins.module_utils.collect.pprof import is_local
-from ansible_collections.goready.preflight.plugins.plugin_utils import outside
+from ansible_collections.goready.preflight.plugins.plugin_utils import outside, subjects
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
-    Facts, Outcome, Policy, Remediation, check, failed, lookup, notapplicable, passed, unknown,
+    AS_ROOT, Facts, Outcome, Policy, Remediation, as_root, check, failed, lookup, notapplicable, passed, unknown,
 )
 
 NEEDS = ("pprof.endpoints",)
@@ -30,6 +31,8 @@ _GUARD = Remediation(
          "(http.NewServeMux, pprof.Index and the others) and its own http.Server, and reach it through an SSH tunnel.",
     role="pprof_guard",
 )
+
+_LOOK = Remediation(hint="Look on the host at what these processes listen on.", command="sudo ss -Hlntp")
 
 _WHY_PPROF = (
     "net/http/pprof asks nobody who they are. Whoever reaches it reads the arguments of the command line "
@@ -109,6 +112,14 @@ def _doubt(endpoint: Endpoint, part: str = "pprof") -> tuple[str, str | None]:
     return str(detail), severity
 
 
+def _with_way_in(facts: Facts, endpoint: Endpoint, outcome: Outcome | None) -> Outcome | None:
+    """Only root may enter another network namespace (setns(2)): a listener that an ordinary user could not ask there."""
+    if outcome is None or outcome.status != "unknown" or endpoint["state"] != "namespace" or \
+            lookup(facts, "collected.privileged"):
+        return outcome
+    return replace(outcome, remediation=AS_ROOT)
+
+
 def _guarded(endpoint: Endpoint, part: str = "pprof") -> bool:
     """Nothing was served without credentials, and that is why nobody knows what is behind."""
     if part == "expvar":
@@ -125,27 +136,35 @@ def _guarded_words(endpoint: Endpoint, part: str = "pprof") -> str:
 def _blind(facts: Facts, policy: Policy) -> list[Outcome]:
     """What the collectors could not see, in one outcome at most: listeners of processes that were not ours to read.
 
-    It weighs as much as the check where nobody said which services count; where they are declared and were read, or root
-    himself could not see more, it is low.
+    It weighs as much as the check where a Go program or a declared service is among them, or nobody said which services
+    count; where they are declared and were read, or root himself could not see more, it is low.
     """
-    hidden = [
-        f"PID {process.get('pid')} ({service.get('name')}): {line}"
-        for service in lookup(facts, "services.services") or ()
-        for process in service.get("processes") or ()
-        for line in process.get("unreadable") or ()
-        if (process.get("go") or service.get("declared")) and str(line).split(":")[0] in ("listeners", "fds")
-    ]
+    heavy: dict[str, str] = {}  # by PID
+    others: dict[str, str] = {}
+    refusals = []
+    for service in lookup(facts, "services.services") or ():
+        for process in service.get("processes") or ():
+            said = [str(line) for line in process.get("unreadable") or ()
+                    if str(line).split(":")[0] in ("listeners", "fds", "status")]
+            wanted = bool(process.get("go") or service.get("declared"))
+            if not said or (process.get("go") is False and not wanted):
+                continue
+            pid = str(process.get("pid"))
+            (heavy if wanted else others)[pid] = f"PID {pid} ({service.get('name')}): {'; '.join(said)}"
+            refusals += said if wanted else []
     unseen = lookup(facts, "services.unreadable") or {}
     commands = ", ".join(str(command) for command in (unseen.get("commands") or ())[:10])
-    evidence = hidden[:SHOWN] + ([f"not readable: {commands}"] if commands else [])
-    mend = Remediation(hint="Run the verification with become, or declare the services in preflight_services.")
-    if hidden:
-        return [unknown(f"What {len(hidden)} processes of services listen on could not be read." if len(hidden) > 1 else
-                        "What a service's process listens on could not be read.", evidence=evidence, remediation=mend)]
-    if unseen.get("processes") or unseen.get("hidden"):
+    evidence = [*heavy.values(), *others.values()]
+    evidence = evidence[:SHOWN] + ([f"... and {len(evidence) - SHOWN} more"] if len(evidence) > SHOWN else [])
+    evidence += [f"not readable: {commands}"] if commands else []
+    if heavy:
+        return [unknown(f"What {len(heavy)} processes of services listen on could not be read." if len(heavy) > 1 else
+                        "What a service's process listens on could not be read.", evidence=evidence,
+                        remediation=as_root(facts, *refusals) or _LOOK)]
+    if others or unseen.get("processes") or unseen.get("hidden"):
         light = bool(policy.services) or bool(lookup(facts, "collected.privileged"))
         return [unknown(f"Listeners may have been missed: {unseen.get('reason') or 'some processes are not readable'}.",
-                        evidence=evidence, remediation=mend, severity="low" if light else None)]
+                        evidence=evidence, remediation=subjects.unseen(facts), severity="low" if light else None)]
     return []
 
 
@@ -178,7 +197,7 @@ def _nothing(facts: Facts, what: str) -> Outcome:
 def bind(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     listed = False
     for subject, endpoint in _listeners(facts):
-        outcome = _bind(subject, endpoint)
+        outcome = _with_way_in(facts, endpoint, _bind(subject, endpoint))
         if outcome is not None:
             listed = True
             yield outcome
@@ -356,7 +375,7 @@ def public_mux(facts: Facts, policy: Policy) -> Iterator[Outcome]:
 def expvar(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     listed = False
     for subject, endpoint in _listeners(facts):
-        outcome = _expvar(subject, endpoint)
+        outcome = _with_way_in(facts, endpoint, _expvar(subject, endpoint))
         if outcome is not None:
             listed = True
             yield outcome

@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import subjects
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
-    Facts, Outcome, Policy, Remediation, Threshold, check, failed, lookup, notapplicable, passed, unknown,
+    Facts, Outcome, Policy, Remediation, Threshold, as_root, check, failed, lookup, notapplicable, passed, unknown,
 )
 from ansible_collections.goready.preflight.plugins.plugin_utils.subjects import Service
 
@@ -80,8 +80,7 @@ def _blind(facts: Facts, declared: bool) -> Outcome | None:
     privileged = bool(lookup(facts, "collected.privileged"))
     return unknown(f"Services may have been missed: {what} ({seen.get('reason') or 'not readable'}).", actual=count, expected=0,
                    evidence=[f"not readable: {', '.join(str(one) for one in (seen.get('commands') or ())[:10])}"],
-                   severity="low" if declared or privileged else None,
-                   remediation=Remediation(hint="Run the verification with become, or declare the services."))
+                   severity="low" if declared or privileged else None, remediation=subjects.unseen(facts))
 
 
 def _present(service: Service) -> Outcome:
@@ -411,7 +410,8 @@ def _root_process(service: Service, program: subjects.Program, allowed: object) 
                       actual="root", expected="a user of its own", evidence=evidence,
                       severity=None if service.declared and not service.container else "low")
     if not known:
-        return unknown(f"The user of {program.name} ({program.pids}) was not read.", subject=program.subject)
+        return unknown(f"The user of {program.name} ({program.pids}) was not read.", subject=program.subject,
+                       remediation=service.as_root(subjects.unreadable(program.processes)))
     user = str(known[0].get("user") or known[0].get("uid"))
     return passed(f"{program.name} runs as {user}.", subject=program.subject, actual=user, expected="a user of its own",
                   evidence=[f"/proc/{known[0].get('pid')}/status: Uid {known[0].get('uid')} ({user})"])
@@ -483,7 +483,7 @@ def _unit_directives(service: Service, known: object) -> Outcome:
     unread = [f"{one.get('path')}: {one.get('error')}" for one in files if one.get("error")]
     if unread or not files:
         return unknown(f"The files of {unit} were not {'all ' if files else ''}read.", subject=subject,
-                       evidence=unread or _show(service, "FragmentPath"))
+                       evidence=unread or _show(service, "FragmentPath"), remediation=service.as_root(*unread))
     count = sum(len(one.get("directives") or ()) for one in files)
     evidence = [str(one.get("path")) for one in files]
     if known is False:
@@ -521,15 +521,16 @@ def healthy(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         if answer is None:
             reason = next((f": {entry.get('message')}" for entry in facts.get("errors") or ()
                            if str(entry.get("part")) in ("pprof", "pprof.health")), ".")
-            yield unknown(f"{url} was not tried on the host{reason}", subject=subject, expected="2xx")
+            yield unknown(f"{url} was not tried on the host{reason}", subject=subject, expected="2xx",
+                          remediation=as_root(facts, reason))
             continue
-        yield _healthy(subject, str(answer.get("url") or url), answer.get("status"), answer.get("ok"), answer.get("error"),
-                       answer.get("ms"))
+        yield _healthy(subject, str(answer.get("url") or url), answer, as_root(facts, answer.get("error")))
     if not wanted:
         yield notapplicable("No service of preflight_services declares a health URL.")
 
 
-def _healthy(subject: str, url: str, status: object, ok: object, error: object, ms: object) -> Outcome:
+def _healthy(subject: str, url: str, answer: Mapping[str, Any], privilege: Remediation | None) -> Outcome:
+    status, error, ms = answer.get("status"), answer.get("error"), answer.get("ms")
     took = f" in {ms} ms" if ms is not None else ""
     mend = Remediation(hint="Ask the URL on the host and read the service's journal.", command=_curl(url))
     if isinstance(status, int):
@@ -539,9 +540,9 @@ def _healthy(subject: str, url: str, status: object, ok: object, error: object, 
         return failed(f"{url} answered {status}; 2xx is wanted.", subject=subject, actual=status, expected="2xx",
                       evidence=evidence, remediation=mend)
     evidence = [f"GET {url} (on the host): {error or 'no answer'}"]
-    if ok is None:
+    if answer.get("ok") is None:
         return unknown(f"{url} could not be tried: {error or 'no reason was given'}.", subject=subject, expected="2xx",
-                       evidence=evidence)
+                       evidence=evidence, remediation=privilege)
     return failed(f"{url} did not answer: {error or 'no reason was given'}; 2xx is wanted.", subject=subject, actual=None,
                   expected="2xx", evidence=evidence, remediation=mend)
 

@@ -253,7 +253,7 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("not-go", row(subject="api", services=[{"name": "api", "revision": "acc4d82"}], edits=NOT_GO, status="unknown",
                        reason="/opt/api/releases/1/api carries no readable Go build information.")),
         ("as-a-user", row(base=USER, subject="api", services=[{"name": "api", "revision": "acc4d82"}], status="unknown",
-                          reason="Its executable was not read.")),
+                          reason="Its executable was not read (exe: permission denied).")),
         ("not-declared", row(subject="", status="notapplicable", reason="No service of preflight_services declares a revision.")),
     ],
     "binary.clean": [

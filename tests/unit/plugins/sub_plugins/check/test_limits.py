@@ -203,30 +203,54 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
                          reason="systemd does not tell LimitNOFILE= of bad.service.")),
     ],
     "limits.limits_conf_ignored": [
-        ("no-line", row(subject="api", edits=conf(), status="pass",
-                        reason="limits.conf has no nofile line for api that the service does not get.")),
+        ("no-line", row(
+            subject="", edits=conf(), status="pass",
+            reason="limits.conf has no nofile line that a service of api, caddy, etcd and 1 more does not get.")),
         ("line-for-the-user", row(
-            subject="api", edits=conf({}), status="fail", evidence="/etc/security/limits.conf:4: api - nofile 65536",
+            subject="user api", edits=conf({}), status="fail", evidence="/etc/security/limits.conf:4: api - nofile 65536",
             reason="/etc/security/limits.conf sets nofile for api to 65536, which api.service does not get: limits.conf is for "
                    "logins.")),
         ("line-for-the-uid", row(
-            subject="api", edits=conf({"domain": "999", "type": "soft"}), status="fail",
+            subject="user api", edits=conf({"domain": "999", "type": "soft"}), status="fail",
+            evidence="api.service: open files 19999 (soft), 20000 (hard)",
             reason="/etc/security/limits.conf sets nofile for api to 65536, which api.service does not get: limits.conf is for "
                    "logins.")),
-        ("same-value", row(subject="api", edits=conf({"type": "hard", "value": "20000"}), status="pass",
-                           reason="limits.conf has no nofile line for api that the service does not get.")),
-        ("line-for-all", row(subject="api", edits=conf({"domain": "*"}, {"domain": "@api"}, {"domain": "root"}), status="pass",
-                             reason="limits.conf has no nofile line for api that the service does not get.")),
-        ("another-item", row(subject="api", edits=conf({"item": "nproc"}), status="pass",
-                             reason="limits.conf has no nofile line for api that the service does not get.")),
-        ("root", row(subject="bad", edits=conf({"domain": "root"}), status="notapplicable",
-                     reason="It runs as root: lines for root are meant for logins.")),
+        ("same-value", row(
+            subject="", edits=conf({"type": "hard", "value": "20000"}), status="pass",
+            evidence="/etc/security/limits.conf:4: api hard nofile 20000",
+            reason="limits.conf has no nofile line that a service of api, caddy, etcd and 1 more does not get.")),
+        ("same-value-less-gos-one", row(
+            subject="", edits=conf({"value": "20000"}), status="pass",
+            reason="limits.conf has no nofile line that a service of api, caddy, etcd and 1 more does not get.")),
+        ("line-for-all", row(
+            subject="", edits=conf({"domain": "*"}, {"domain": "@api"}, {"domain": "root"}), status="pass",
+            reason="limits.conf has no nofile line that a service of api, caddy, etcd and 1 more does not get.")),
+        ("another-item", row(
+            subject="", edits=conf({"item": "nproc"}), status="pass",
+            reason="limits.conf has no nofile line that a service of api, caddy, etcd and 1 more does not get.")),
         ("pam", row(
-            subject="api", status="notapplicable", reason="api.service sets PAMName=: limits.conf applies to it.",
+            subject="", status="pass",
+            reason="limits.conf has no nofile line that a service of caddy, etcd, prometheus does not get.",
             edits={**conf({}), **of("api", unit_files__0__directives__0={"line": 3, "section": "Service", "name": "PAMName",
                                                                          "value": "login"})})),
-        ("by-hand", row(subject="hand", edits=conf({}), status="notapplicable",
-                        reason="It is no service of the host's systemd: limits.conf may well apply to it.")),
+        ("stopped", row(
+            subject="user api", edits={**conf({}), **of("api", processes=[])}, status="fail",
+            evidence="api.service: open files 8192 (soft), 20000 (hard)",
+            reason="/etc/security/limits.conf sets nofile for api to 65536, which api.service does not get: limits.conf is for "
+                   "logins.")),
+        ("stopped-and-configured", row(
+            subject="", edits={**conf({}), **of("api", processes=[]), **unit("api", "65536", "65536", "65536")}, status="pass",
+            reason="limits.conf has no nofile line that a service of api, caddy, etcd and 1 more does not get.")),
+        ("not-read", row(
+            subject="user api", edits={**conf({}), **proc("api", limits=None, unreadable=["limits: permission denied"])},
+            status="unknown", evidence="/etc/security/limits.conf:4: api - nofile 65536",
+            reason="Whether api.service gets what limits.conf sets for api is unknown: its limits were not read (limits: "
+                   "permission denied).")),
+        ("one-of-two-not-read", row(
+            subject="user api", base=TROUBLE, status="fail",
+            edits={**conf({}), **proc("api", limits=None, unreadable=["limits: permission denied"])},
+            reason="/etc/security/limits.conf sets nofile for api to 65536, which rep.service does not get: limits.conf is for "
+                   "logins.")),
         ("not-collected", row(subject="", edits={"services/limits_conf": None}, status="unknown",
                               reason="services.limits_conf was not collected.")),
     ],
@@ -408,6 +432,53 @@ def test_memory_limits_of_several_processes_add_up(recorded: Callable[..., Any],
     result = judge("limits.memory_limit", facts)["api"]
     assert result.reason.startswith("GOMEMLIMIT is 256 MiB x 2 processes, not below MemoryMax (512 MiB)")
     assert "GOMEMLIMIT=230MiB" in result.remediation.command
+
+
+def sharing(facts: dict[str, Any], count: int) -> dict[str, Any]:
+    """The services become ``count`` copies of api, which run as the same user."""
+    api = next(one for one in facts["services"]["services"] if one["name"] == "api")
+    facts["services"]["services"] = [
+        {**api, "name": f"job{number:02}", "unit": f"job{number:02}.service"} for number in range(count)]
+    return facts
+
+
+def test_one_line_for_many_services_is_one_finding(recorded: Callable[..., Any], judge: Callable[..., Any]) -> None:
+    results = judge("limits.limits_conf_ignored", sharing(recorded(HOST, conf({}, {"line": 9, "value": "4096"})), 30))
+    assert list(results) == ["user api"]
+    result = results["user api"]
+    assert (result.status, result.actual, result.expected) == ("fail", 19999, 65536)
+    assert result.reason == (
+        "/etc/security/limits.conf sets nofile for api to 65536, which job00.service, job01.service, job02.service and 27 more "
+        "do not get: limits.conf is for logins.")
+    assert result.evidence[:3] == (
+        "/etc/security/limits.conf:4: api - nofile 65536", "/etc/security/limits.conf:9: api - nofile 4096",
+        "job00.service: open files 19999 (soft), 20000 (hard)")
+    assert (len(result.evidence), result.evidence[-1]) == (23, "... and 10 more")
+
+
+def test_one_finding_for_each_user_and_only_for_those_services_that_miss_a_line(
+        recorded: Callable[..., Any], judge: Callable[..., Any]) -> None:
+    facts = sharing(recorded(HOST, conf({"type": "hard", "value": "20000"}, {"domain": "etcd"})), 3)
+    first, _second, third = facts["services"]["services"]
+    first["processes"] = [{**first["processes"][0], "limits": {"nofile": {"soft": 512, "hard": 1024}}}]
+    third["processes"] = [{**third["processes"][0], "user": "etcd", "uid": 101}]
+    results = judge("limits.limits_conf_ignored", facts)
+    assert sorted(results) == ["user api", "user etcd"]
+    assert results["user api"].reason == (
+        "/etc/security/limits.conf sets nofile for api to 20000, which job00.service does not get: limits.conf is for logins.")
+    assert results["user api"].evidence[1:] == ("job00.service: open files 512 (soft), 1024 (hard)",)
+    assert results["user etcd"].evidence[1:] == ("job02.service: open files 19999 (soft), 20000 (hard)",)
+
+
+def test_nothing_to_rely_on_limits_conf_is_one_outcome(recorded: Callable[..., Any], judge: Callable[..., Any]) -> None:
+    facts = recorded(HOST, conf({}, {"domain": "root"}))
+    facts["services"]["services"] = [one for one in facts["services"]["services"] if one["name"] in ("bad", "gone", "hand")]
+    results = judge("limits.limits_conf_ignored", facts)
+    assert {subject: (one.status, one.reason) for subject, one in results.items()} == {"": ("notapplicable", (
+        "No service of the host's systemd runs as a user of its own, so nobody would look for its limits in limits.conf."))}
+    assert results[""].evidence == (
+        "bad: runs as root, and lines for root are meant for logins", "gone: runs as root, and lines for root are meant for logins",
+        "hand: no service of the host's systemd, limits.conf may apply to it")
 
 
 @pytest.mark.parametrize(("text", "expected"), [
