@@ -839,6 +839,12 @@ facts:
                       description: The loader that it asks for.
                       returned: success
                       type: str
+                    interpreter_exists:
+                      description:
+                        - Whether that loader is there, in the root that the program starts in.
+                        - Null where the program asks for none, where it cannot be told, and for a program of another machine.
+                      returned: success
+                      type: bool
                     needed:
                       description: The shared libraries that it asks for.
                       returned: success

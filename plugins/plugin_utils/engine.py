@@ -392,7 +392,7 @@ def _not_collected(path: str, facts: Facts) -> Outcome:
             kind, message = entry.get("kind"), entry.get("message")
             status = "unknown" if kind in ("permission", "unavailable") else "error"
             return Outcome(status, f"{path} could not be collected: {message}", evidence=(f"{part}: {kind}: {message}",),
-                           remediation=as_root(facts, message))
+                           remediation=as_root(facts, "permission denied" if kind == "permission" else ""))
     return Outcome("unknown", f"{path} was not collected.")
 
 

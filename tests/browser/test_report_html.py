@@ -194,7 +194,7 @@ def test_links_open_what_they_lead_to(show: Open, report: Path) -> None:
     page.locator("#finding-1 .chip").first.click()
     page.locator("#detail-2").wait_for()
     assert page.locator("#finding-4[open]").count() == 0
-    page.get_by_role("link", name="Clear up 2 checks").click()
+    page.get_by_role("link", name="Verify with privileges").click()
     page.locator("#finding-4[open]").wait_for()
     page.locator("[name=q]").fill("time_sync")
     matches(page, "1 finding and 1 host match.")

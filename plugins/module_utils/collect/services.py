@@ -29,7 +29,7 @@ import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.goready.preflight.plugins.module_utils import (
-    buildinfo, cgroup, elf, emulator, limitsconf, mountinfo, procfs, redact, systemd,
+    buildinfo, cgroup, elf, emulator, goarch, limitsconf, mountinfo, procfs, redact, systemd,
 )
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context, Unavailable
 
@@ -60,6 +60,11 @@ MAX_ARGUMENT = 2048
 NET_CHUNK = 1 << 16
 MAX_NET = 1 << 24
 MAX_LINKS = 40
+# What gives a unit's processes another view of the file system (systemd.exec(5)): what is missing here may be there.
+_OTHER_VIEW = ("RootDirectory", "RootImage", "TemporaryFileSystem", "BindPaths", "BindReadOnlyPaths", "MountImages",
+               "ExtensionImages", "ExtensionDirectories")
+# What else the kernels of a machine run themselves, without an emulator.
+_ALSO_RUNS = {"amd64": "386", "arm64": "arm"}
 # Lines of limits.conf and limits.d, together.
 MAX_CONF_LINES = 5000
 # What a file system of another machine is given to answer.
@@ -139,6 +144,7 @@ class Scan:
         self.hidden = False
         self._go: Dict[Tuple[int, int, int], bool] = {}
         self._binaries: Dict[Tuple[int, int, int, str], Dict[str, Any]] = {}
+        self._loaders: Dict[Tuple[str, str], Optional[bool]] = {}
         self._networks: Dict[str, Dict[int, procfs.Listener]] = {}
         self._cgroups: Dict[str, Dict[str, Any]] = {}
         self._mounts: Optional[List[procfs.Mount]] = None
@@ -466,6 +472,8 @@ class Scan:
             result.update(size=status.st_size, mtime=_rfc3339(status.st_mtime), owner=owners.user(status.st_uid),
                           group=owners.group(status.st_gid), mode="%04o" % stat.S_IMODE(status.st_mode))
             result.update(self._content(where, status))
+            if result["elf"] is not None:
+                result["elf"] = dict(result["elf"], interpreter_exists=self._loader_exists(result["elf"], root))
         except OSError as exc:
             result["error"] = _why(exc)
             return result
@@ -498,6 +506,30 @@ class Scan:
             os.close(descriptor)
         self._binaries[key] = result
         return result
+
+    def _loader_exists(self, image: Mapping[str, Any], root: str) -> Optional[bool]:
+        """Whether PT_INTERP is there, below the root that the program starts in: execve(2) fails with ENOENT where it is not.
+
+        None where there is no interpreter, where it cannot be looked at, and for a program of another machine: an emulator
+        may have a folder of its own for loaders (qemu-user's -L).
+        """
+        path = image["interpreter"]
+        if not path or not path.startswith("/"):
+            return None
+        key = (root, path)
+        if key not in self._loaders:
+            exists: Optional[bool] = True
+            try:
+                self.resolve(path, root)
+            except (FileNotFoundError, NotADirectoryError):
+                exists = False
+            except OSError:
+                exists = None
+            self._loaders[key] = exists
+        own = goarch.OF_MACHINE.get(os.uname().machine)
+        if self._loaders[key] is False and image["machine"] not in (own, _ALSO_RUNS.get(str(own))):
+            return None
+        return self._loaders[key]
 
     def _ownership(self, result: Dict[str, Any], inside: str, status: os.stat_result, folders: Sequence[str],
                    root: str, owners: Owners) -> None:
@@ -1050,9 +1082,12 @@ def _service(scan: Scan, manager: Manager, name: str, declared: bool, unit: Opti
             processes.insert(0, one)
     taken.update(found.pid for found in members)
     command = systemd.parse_exec(raw.get("ExecStart", "")) if raw else None
+    unit_files = manager.unit_files(known)
     binary: Optional[Dict[str, Any]] = None
     if path or command:
         binary = scan.binary(path or (command or ("", []))[0], scan.context.path("/"))
+        if binary["elf"] is not None and _has_other_view(raw or {}, unit_files):
+            binary["elf"]["interpreter_exists"] = None
     elif ordered:
         first = ordered[0]
         owners = scan.owners(first.pid if first.container is not None else None)
@@ -1062,12 +1097,18 @@ def _service(scan: Scan, manager: Manager, name: str, declared: bool, unit: Opti
         "manager_user": scan.owners().user(members[0].unit.user) if members and members[0].unit.user is not None
         and manager_name == "user" else None,
         "container": next((found.container for found in ordered if found.container is not None), None),
-        "properties": manager.properties(known), "unit_files": manager.unit_files(known),
+        "properties": manager.properties(known), "unit_files": unit_files,
         "ignored_files": manager.ignored_files(known),
         "exec": {"path": command[0], "argv": redact.redact_argv(command[1])} if command else None,
         "main_pid": main or None, "binary": binary, "processes": processes,
         "more_processes": max(0, len(members) - MAX_PROCESSES),
     }
+
+
+def _has_other_view(raw: Mapping[str, str], unit_files: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a unit's processes may see other files than we do."""
+    return bool(raw.get("RootDirectory")) or any(
+        directive["name"] in _OTHER_VIEW and directive["value"] for one in unit_files for directive in one["directives"])
 
 
 def unreadable(context: Context) -> Dict[str, Any]:

@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -405,7 +405,7 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
         document=document,
         headline=_headline(worst, findings, rows, silent),
         findings=tuple(findings),
-        steps=_steps(worst, findings, silent),
+        steps=_steps(worst, findings, silent, checks),
         families=families,
         hosts=tuple(rows),
         silent=silent,
@@ -637,7 +637,38 @@ def _by_mend(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
     return list(ways.items())
 
 
-def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow]) -> tuple[Step, ...]:
+def _clear_up(unclear: Sequence[Finding], checks: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
+    """What makes checks judgeable that were not: what most of them ask for, where they ask for anything.
+
+    A check's general remediation mends its finding, and nobody knows whether there is one.
+    """
+    ways: dict[str, list[Finding]] = defaultdict(list)
+    for finding in unclear:
+        general = (checks[finding.check].get("remediation") or {}).get("hint")
+        hints = [mend.hint for mend in finding.mends if mend.hint and mend.hint != general]
+        for do in dict.fromkeys(text.sentence(text.first_sentence(hint)) for hint in hints):
+            ways[do].append(finding)
+    do, cleared = max(ways.items(), key=lambda way: len(way[1]), default=("", []))
+    done = {finding.key for finding in cleared}
+    rest = [finding for finding in unclear if finding.key not in done]
+    if cleared:
+        hosts, said = _example(cleared)
+        yield Step(do, f"{hosts}. {text.count(len(cleared), 'check')} could not be judged. {said}", cleared[0].key)
+    if rest:
+        hosts, said = _example(rest)
+        count = text.count(len(rest), "other check" if cleared else "check")
+        yield Step(f"Clear up {count} that could not be judged.", f"{hosts}. {said}", rest[0].key)
+
+
+def _example(findings: Sequence[Finding]) -> tuple[str, str]:
+    """The hosts of some findings, and one of their reasons."""
+    hosts = text.names(tuple(dict.fromkeys(host for finding in findings for host in finding.hosts)), 4)
+    said = ("" if len(findings) == 1 else "For instance: ") + findings[0].variants[0].reason
+    return hosts, text.sentence(said)
+
+
+def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow],
+           checks: Mapping[str, Mapping[str, Any]]) -> tuple[Step, ...]:
     """What to do next, the most urgent first: at most five steps and how many findings are behind them."""
     steps = []
     blockers, unclear = _of(findings, "blocker"), _of(findings, "unclear")
@@ -658,12 +689,7 @@ def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow])
         where = text.names([row.name for row in silent], 4)
         said = text.sentence(cause if len(causes) == 1 else f"{text.names(hosts, 2)}: {cause}")
         steps.append(Step(f"Get a result from {text.count(len(silent), 'host')}.", f"{where}. {said}"))
-    if unclear:
-        unjudged = tuple(dict.fromkeys(host for finding in unclear for host in finding.hosts))
-        said = ("" if len(unclear) == 1 else "For instance: ") + unclear[0].variants[0].reason
-        steps.append(Step(
-            f"Clear up {text.count(len(unclear), 'check')} that could not be judged.",
-            f"{text.names(unjudged, 4)}. {text.sentence(said)}", unclear[0].key))
+    steps.extend(_clear_up(unclear, checks))
     if steps:
         steps.append(Step("Verify again.", ""))
     elif verdict == "ready_with_warnings":

@@ -258,24 +258,25 @@ def _has_level(machine: str, has: str, wanted: str) -> tuple[bool, bool]:
         "there (elf(5), ld.so(8)). Go programs without cgo have none (cmd/link), with CGO_ENABLED=1 and the net or os/user "
         "packages they often do.",
     judged="No PT_INTERP passes; so does a dynamically linked program that runs, for its loader was there: distributions "
-           "link Go programs like that on purpose. A file on disk whose loader is missing fails as critical; where it was not "
-           "looked for, a musl loader on a glibc distribution fails as high. With threshold `required` every dynamically linked "
-           "executable of a declared service is a finding. CGO_ENABLED of the build information is no evidence either way.",
+           "link Go programs like that on purpose. A file on disk whose loader is missing fails as critical. Where the unit "
+           "shows its processes other files than the host's (RootDirectory=, BindPaths= ...) or the loader could not be looked "
+           "for, that is unknown. With threshold `required` every dynamically linked executable of a declared service is a "
+           "finding. CGO_ENABLED of the build information is no evidence either way.",
     remediation=Remediation(hint="Build with CGO_ENABLED=0 (and without -buildmode=pie), or on the distribution it runs on."),
     needs=NEEDS,
     thresholds={"required": Threshold(False, "Whether declared services have to be statically linked.")},
 )
 def static(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     required = bool(policy.threshold(static, "required"))
-    musl = lookup(facts, "host.os.id") == "alpine"
+    host = lookup(facts, "host.goarch")
 
     def judge(service: Service, subject: str, where: str, binary: Mapping[str, Any]) -> Outcome:
-        return _static(service, subject, where, binary, required, musl)
+        return _static(service, subject, where, binary, required, host)
 
     yield from _each(facts, policy, judge, disk_is_enough=True)
 
 
-def _static(service: Service, subject: str, where: str, binary: Mapping[str, Any], required: bool, musl: bool) -> Outcome:
+def _static(service: Service, subject: str, where: str, binary: Mapping[str, Any], required: bool, host: object) -> Outcome:
     label = _label(binary, where)
     elf = binary.get("elf")
     if not elf:
@@ -285,19 +286,17 @@ def _static(service: Service, subject: str, where: str, binary: Mapping[str, Any
         return passed(f"{label} is statically linked.", subject=subject, actual="static", evidence=["no PT_INTERP"])
     needed = ", ".join(str(name) for name in elf.get("needed") or ()) or "no library"
     evidence = [f"PT_INTERP {interpreter}", f"DT_NEEDED: {needed}"]
-    if where != "running":
-        there = elf.get("interpreter_exists")
-        if there is False:
-            return failed(f"{label} needs the loader {interpreter}, which is not on this host: it cannot start.",
-                          subject=subject, actual=interpreter, expected="a loader of this host, or none", evidence=evidence,
-                          severity="critical")
-        if there is None and "/ld-musl-" in str(interpreter) and not musl:
-            return failed(f"{label} is built for musl ({interpreter}), which this distribution does not have by default.",
-                          subject=subject, actual=interpreter, expected="a loader of this host, or none", evidence=evidence,
-                          severity="high")
+    if where != "running" and elf.get("interpreter_exists") is False:
+        return failed(f"{label} needs the loader {interpreter}, which is not on this host: it cannot start.", subject=subject,
+                      actual=interpreter, expected="a loader of this host, or none", evidence=evidence, severity="critical")
     if required and service.declared:
         return failed(f"{label} is dynamically linked ({needed}); static is required.", subject=subject, actual="dynamic",
                       expected="static", evidence=evidence)
+    if where != "running" and elf.get("interpreter_exists") is None:
+        if host is not None and elf.get("machine") not in (host, *_ALSO_RUNS.get(str(host), ())):
+            return notapplicable(f"{label} is built for another machine (binary.arch_match judges that).", subject=subject)
+        return unknown(f"{label} needs the loader {interpreter}; whether that is there for it is unknown.", subject=subject,
+                       expected=interpreter, evidence=evidence)
     proof = "and runs" if where == "running" else f"with {interpreter}"
     return passed(f"{label} is dynamically linked {proof}.", subject=subject, actual="dynamic", evidence=evidence)
 

@@ -41,6 +41,28 @@ def test_a_check_without_outcome_is_notapplicable_not_missing():
     assert statuses(run([make(function=lambda facts, policy: [])], {}, Policy())) == [("host.example", "", "notapplicable")]
 
 
+@pytest.mark.parametrize(("kind", "privileged", "hint"), [
+    pytest.param("permission", False, engine.AS_ROOT.hint, id="refused"),
+    pytest.param("permission", True, "h", id="root was refused"),
+    pytest.param("unavailable", False, "h", id="not there"),
+])
+def test_what_was_refused_is_mended_by_becoming_root(kind, privileged, hint):
+    facts = {"collected": {"privileged": privileged}, "errors": [{"part": "host.memory", "kind": kind, "message": "[Errno 13] x"}]}
+    (result,) = run([make(needs=("host.memory",))], facts, Policy())
+    assert (result.status, result.remediation.hint) == ("unknown", hint)
+
+
+@pytest.mark.parametrize(("told", "privileged", "expected"), [
+    pytest.param(("", "fds: permission denied"), False, engine.AS_ROOT, id="refused"),
+    pytest.param(("[Errno 13] Permission denied: '/x'",), False, engine.AS_ROOT, id="as Python says it"),
+    pytest.param(("fds: permission denied",), True, None, id="root was refused"),
+    pytest.param(("", None, "operation not permitted"), False, None, id="a firewall on the host refuses root too"),
+    pytest.param((), False, None, id="nothing told"),
+])
+def test_as_root(told, privileged, expected):
+    assert engine.as_root({"collected": {"privileged": privileged}}, *told) is expected
+
+
 @pytest.mark.parametrize(("fields", "policy", "reason"), [
     pytest.param({"profile": "deep"}, {}, "Belongs to profile deep; this run is standard.", id="profile"),
     pytest.param({}, {"select": ("limits.*",)}, "Not named by preflight_checks.", id="not named"),

@@ -538,6 +538,95 @@ def test_links_stay_below_the_root_of_the_tree(host: Host) -> None:
 # --- units
 
 
+LOADER = "/lib64/ld-linux-x86-64.so.2"
+
+
+@pytest.mark.parametrize(
+    ("machine", "uname", "there", "expected"),
+    [
+        pytest.param(62, "x86_64", "file", True, id="there"),
+        pytest.param(62, "x86_64", "link", True, id="behind-links"),
+        pytest.param(62, "x86_64", "dangling", False, id="a-link-to-nothing"),
+        pytest.param(62, "x86_64", "", False, id="missing"),
+        pytest.param(3, "x86_64", "", False, id="missing-of-386"),
+        pytest.param(40, "aarch64", "", False, id="missing-of-arm-on-arm64"),
+        pytest.param(183, "x86_64", "", None, id="missing-of-another-machine"),
+        pytest.param(183, "x86_64", "file", True, id="there-of-another-machine"),
+        pytest.param(62, "x86_64", "closed", None, id="not-readable"),
+    ],
+)
+def test_the_loader_of_a_file_on_disk(
+    host: Host, monkeypatch: pytest.MonkeyPatch, machine: int, uname: str, there: str, expected: bool | None
+) -> None:
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "web1", "6.1", "#1", uname)))
+    host.tree.file("/opt/api/api", fixtures.go_program(machine=machine, interpreter=LOADER.encode()), 0o755)
+    if there == "file":
+        host.tree.file(LOADER, "loader", 0o755)
+    elif there:
+        host.tree.link("/lib64", "usr/lib64")
+        host.tree.link("/usr/lib64/ld-linux-x86-64.so.2", "/lib/real/ld.so")
+    if there == "link":
+        host.tree.file("/lib/real/ld.so", "loader", 0o755)
+    if there == "closed":
+        readlink = os.readlink
+
+        def refuse(path: Any, **options: Any) -> Any:
+            if str(path).endswith("/usr/lib64/ld-linux-x86-64.so.2"):
+                raise PermissionError(13, "Permission denied")
+            return readlink(path, **options)
+
+        monkeypatch.setattr(os, "readlink", refuse)
+    host.unit("api.service", exec_start="/opt/api/api")
+    elf = host.services([{"name": "api"}])["api"]["binary"]["elf"]
+    assert (elf["interpreter"], elf["interpreter_exists"]) == (LOADER, expected)
+
+
+@pytest.mark.parametrize("interpreter", [b"", b"ld.so"], ids=["static", "relative"])
+def test_there_is_no_loader_to_look_for(host: Host, interpreter: bytes) -> None:
+    host.tree.file("/opt/api/api", fixtures.go_program(interpreter=interpreter), 0o755)
+    host.unit("api.service", exec_start="/opt/api/api")
+    assert host.services([{"name": "api"}])["api"]["binary"]["elf"]["interpreter_exists"] is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "properties", "expected"),
+    [
+        ("", {}, False),
+        ("BindPaths=\nRootImage=\n", {}, False),
+        ("BindReadOnlyPaths=/srv/musl/lib:/lib\n", {}, None),
+        ("RootImage=/srv/api.raw\n", {}, None),
+        ("", {"RootDirectory": "/srv/alpine"}, None),
+    ],
+)
+def test_a_unit_whose_processes_see_other_files(
+    host: Host, monkeypatch: pytest.MonkeyPatch, lines: str, properties: dict[str, str], expected: bool | None
+) -> None:
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "web1", "6.1", "#1", "x86_64")))
+    host.tree.file("/opt/api/api", fixtures.go_program(interpreter=b"/lib/ld-musl-x86_64.so.1"), 0o755)
+    fragment = f"[Service]\nExecStart=/opt/api/api\n{lines}"
+    host.unit("api.service", exec_start="/opt/api/api", fragment=fragment, **properties)
+    host.unit("plain.service", exec_start="/opt/api/api")
+    found = host.services([{"name": "api"}, {"name": "plain"}])
+    assert found["api"]["binary"]["elf"]["interpreter_exists"] is expected
+    assert found["plain"]["binary"]["elf"]["interpreter_exists"] is False, "one file, two units"
+
+
+def test_the_loader_of_a_container_is_in_its_image(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "web1", "6.1", "#1", "x86_64")))
+    program = fixtures.go_program(interpreter=b"/lib/ld-musl-x86_64.so.1")
+    for image in ("/image", "/broken", ""):
+        host.tree.file(image + "/opt/job", program, 0o755)
+    host.tree.file("/image/lib/ld-musl-x86_64.so.1", "loader", 0o755)
+    for pid, image in ((90, "/image"), (91, "/broken")):
+        host.tree.process(pid, "/opt/job", cgroup=f"/machine.slice/libpod-{pid}{ID[2:]}.scope", root=image)
+    host.tree.process(92, "/opt/job", cgroup="/system.slice/job.service")
+    host.unit("job.service", main=92, exec_start="/opt/job")
+    found = {one["processes"][0]["pid"]: one for one in host.services().values()}
+    for pid, expected in ((90, True), (91, False), (92, False)):
+        assert found[pid]["binary"]["elf"]["interpreter_exists"] is expected, pid
+        assert found[pid]["processes"][0]["running"]["elf"]["interpreter_exists"] is expected, pid
+
+
 def test_unit_files_and_files_that_systemd_does_not_read(host: Host) -> None:
     api(host)
     host.unit(

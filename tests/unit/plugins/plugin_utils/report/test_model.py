@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Remediation, Result
+from ansible_collections.goready.preflight.plugins.plugin_utils.engine import AS_ROOT, Remediation, Result
 from ansible_collections.goready.preflight.plugins.plugin_utils.report import json_report, model
 from ansible_collections.goready.preflight.tests.unit.fixtures.report import fleet
 
@@ -158,6 +158,31 @@ def test_headline_and_steps(hosts: list[dict[str, Any]], headline: str, steps: l
     report = build(*hosts)
     assert report.headline == headline
     assert [step.do for step in report.steps] == steps
+
+
+def closed(check: str, reason: str = "Not readable.", **more: Any) -> Result:
+    """A check that an ordinary user could not judge."""
+    return fleet.result(check, "unknown", reason, remediation=AS_ROOT, **more)
+
+
+@pytest.mark.parametrize(("results", "steps"), [
+    pytest.param([closed("pprof.bind"), closed("pprof.reachable")], [
+        (AS_ROOT.hint, "a. 2 checks could not be judged. For instance: Not readable.")], id="all for one cause"),
+    pytest.param([closed("pprof.bind"), UNKNOWN], [
+        (AS_ROOT.hint, "a. 1 check could not be judged. Not readable."),
+        ("Clear up 1 other check that could not be judged.", "a. Not readable.")], id="and one for another"),
+    pytest.param([closed("binary.replaced", subject="api"), fleet.result("binary.replaced", "unknown", "Odd.", subject="web")], [
+        (AS_ROOT.hint, "a. 1 check could not be judged. Not readable.")], id="one check for two causes"),
+    pytest.param([fleet.result("pprof.bind", "unknown", "Silent.", remediation=Remediation(hint="Ask its owner.")),
+                  closed("pprof.reachable"), closed("binary.replaced")], [
+        (AS_ROOT.hint, "a. 2 checks could not be judged. For instance: Not readable."),
+        ("Clear up 1 other check that could not be judged.", "a. Silent.")], id="the way that clears up most"),
+])
+def test_what_clears_up_checks_that_could_not_be_judged(results: list[Result], steps: list[tuple[str, str]]) -> None:
+    report = build(host("a", *results, verdict="inconclusive"))
+    assert [(step.do, step.where) for step in report.steps] == [*steps, ("Verify again.", "")]
+    linked = [step.finding for step in report.steps[:-1]]
+    assert len(set(linked)) == len(linked) and set(linked) <= {one.key for one in report.findings}
 
 
 def test_no_host_is_inconclusive() -> None:

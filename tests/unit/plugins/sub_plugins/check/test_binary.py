@@ -172,19 +172,33 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             subject="bad", status="fail", severity="critical",
             edits={**of("bad", processes=[]), **of("bad", binary__elf__interpreter_exists=False)},
             reason="/opt/bad/bad (on disk, for the next start) needs the loader /lib64/ld-linux-x86-64.so.2, which is not "
-                   "on this "
-                   "host: it cannot start.")),
-        ("musl-on-glibc", row(
-            subject="bad", status="fail", severity="high",
-            edits={**of("bad", processes=[]), **of("bad", binary__elf__interpreter="/lib/ld-musl-x86_64.so.1")},
-            reason="/opt/bad/bad (on disk, for the next start) is built for musl (/lib/ld-musl-x86_64.so.1), which this "
-                   "distribution does not have by default.")),
+                   "on this host: it cannot start.")),
+        ("loader-missing-and-replaced-while-it-runs", row(
+            subject="bad", status="fail", severity="critical",
+            edits={**proc("bad", same_file=False), **of("bad", binary__elf__interpreter_exists=False)},
+            reason="/opt/bad/bad (on disk, for the next start) needs the loader /lib64/ld-linux-x86-64.so.2, which is not "
+                   "on this host: it cannot start.")),
+        ("loader-unknown", row(
+            subject="bad", status="unknown", edits={**of("bad", processes=[]), **of("bad", binary__elf__interpreter_exists=None)},
+            evidence="PT_INTERP /lib64/ld-linux-x86-64.so.2",
+            reason="/opt/bad/bad (on disk, for the next start) needs the loader /lib64/ld-linux-x86-64.so.2; whether that is "
+                   "there for it is unknown.")),
+        ("loader-unknown-of-another-machine", row(
+            subject="bad", status="notapplicable",
+            edits={**ARM, **of("bad", processes=[]), **of("bad", binary__elf__interpreter_exists=None)},
+            reason="/opt/bad/bad (on disk, for the next start) is built for another machine (binary.arch_match judges that).")),
+        ("loader-unknown-and-static-wanted", row(
+            subject="bad", status="fail", thresholds={"required": True},
+            edits={**of("bad", processes=[]), **of("bad", binary__elf__interpreter_exists=None)},
+            reason="/opt/bad/bad (on disk, for the next start) is dynamically linked (libc.so.6); static is required.")),
+        ("loader-unknown-and-runs", row(
+            subject="bad", edits=proc("bad", running__elf__interpreter_exists=None), status="pass",
+            reason="/opt/bad/bad is dynamically linked and runs.")),
         ("musl-runs", row(subject="bad", edits=proc("bad", running__elf__interpreter="/lib/ld-musl-x86_64.so.1"), status="pass",
                           reason="/opt/bad/bad is dynamically linked and runs.")),
-        ("musl-on-alpine", row(
+        ("musl-that-is-there", row(
             subject="bad", status="pass",
-            edits={**of("bad", processes=[]), **of("bad", binary__elf__interpreter="/lib/ld-musl-x86_64.so.1"),
-                   "host/os/id": "alpine"},
+            edits={**of("bad", processes=[]), **of("bad", binary__elf__interpreter="/lib/ld-musl-x86_64.so.1")},
             reason="/opt/bad/bad (on disk, for the next start) is dynamically linked with /lib/ld-musl-x86_64.so.1.")),
         ("required", row(subject="bad", thresholds={"required": True}, status="fail",
                          reason="/opt/bad/bad is dynamically linked (libc.so.6); static is required.")),

@@ -164,8 +164,11 @@ def test_an_ordinary_user_is_told_what_he_cannot_see(check, unreadable, privileg
     facts = only("exporter")
     facts["collected"]["privileged"] = privileged
     facts["services"]["unreadable"] = unreadable
-    assert run(facts, check, Policy(services=services)) == {
-        "": ("unknown", severity or CHECKS[check].severity, f"Listeners may have been missed: {unreadable['reason']}.")}
+    [result] = engine.run([CHECKS[check]], facts, Policy(services=services))
+    assert (result.subject, result.status, result.severity, result.reason) == (
+        "", "unknown", severity or CHECKS[check].severity, f"Listeners may have been missed: {unreadable['reason']}.")
+    assert (result.remediation == engine.AS_ROOT) is not privileged
+    assert result.remediation != CHECKS[check].remediation
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -173,6 +176,7 @@ def test_an_ordinary_user_is_told_what_he_cannot_see(check, unreadable, privileg
     (True, False, "fds: permission denied", "unknown"),
     (True, False, "listeners: of 9000 descriptors only the first 8192 were looked at", "unknown"),
     (False, True, "fds: permission denied", "unknown"),
+    (None, True, "status: permission denied", "unknown"),
     (False, False, "fds: permission denied", "pass"),
     (True, True, "environ: permission denied", "pass"),
 ])
@@ -185,6 +189,68 @@ def test_a_process_whose_listeners_are_not_known(check, go, declared, line, stat
     assert short(results) == {"": (status, CHECKS[check].severity)}
     if status == "unknown":
         assert results[""][2] == "What a service's process listens on could not be read."
+
+
+def blind(go, declared, *, lines=("fds: permission denied",), privileged=False, count=1):
+    """Facts where ``count`` processes of a service may not be looked at."""
+    facts = only("exporter")
+    facts["collected"]["privileged"] = privileged
+    [service] = [one for one in facts["services"]["services"] if one["name"] == "exporter"]
+    first = service["processes"][0]
+    service.update(declared=declared, processes=[
+        {**first, "pid": 700 + number, "go": go, "unreadable": list(lines)} for number in range(count)])
+    return facts
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize(("services", "privileged", "severity"), [
+    ((), False, None), (({"name": "api"},), False, "low"), ((), True, "low"),
+])
+def test_a_process_that_may_be_a_go_program_weighs_less_than_one_that_is(check, services, privileged, severity):
+    facts = blind(None, False, privileged=privileged)
+    [result] = engine.run([CHECKS[check]], facts, Policy(services=services))
+    assert (result.status, result.severity) == ("unknown", severity or CHECKS[check].severity)
+    assert result.reason == "Listeners may have been missed: some processes are not readable."
+    assert result.evidence == ("PID 700 (exporter): fds: permission denied",)
+
+
+def test_go_programs_that_were_not_read_come_before_those_that_may_be_some():
+    facts = blind(None, False)
+    facts["services"]["services"].append({"name": "api", "declared": False, "processes": [
+        {"pid": 12, "go": True, "unreadable": ["fds: permission denied", "listeners: cut", "exe: permission denied"]},
+        {"pid": 13, "go": False, "unreadable": ["fds: permission denied"]},
+    ]})
+    facts["services"]["unreadable"] = UNREADABLE
+    [result] = engine.run([CHECKS["pprof.bind"]], facts, Policy(services=({"name": "web"},)))
+    assert (result.severity, result.reason) == ("critical", "What a service's process listens on could not be read.")
+    assert result.evidence == (
+        "PID 12 (api): fds: permission denied; listeners: cut", "PID 700 (exporter): fds: permission denied",
+        "not readable: api, sshd")
+
+
+def test_unread_processes_are_counted_and_the_evidence_is_bounded():
+    [result] = engine.run([CHECKS["pprof.bind"]], blind(True, False, count=50), Policy())
+    assert result.reason == "What 50 processes of services listen on could not be read."
+    assert (len(result.evidence), result.evidence[-1]) == (pprof.SHOWN + 1, "... and 30 more")
+
+
+@pytest.mark.parametrize(("lines", "privileged", "mend"), [
+    (["fds: permission denied"], False, engine.AS_ROOT),
+    (["fds: permission denied"], True, pprof._LOOK),
+    (["listeners: of 9000 descriptors only the first 8192 were looked at"], False, pprof._LOOK),
+])
+def test_who_can_read_what_was_not_read(lines, privileged, mend):
+    [result] = engine.run([CHECKS["pprof.bind"]], blind(True, False, lines=lines, privileged=privileged), Policy())
+    assert result.remediation == mend
+
+
+@pytest.mark.parametrize("check", ["pprof.bind", "pprof.expvar"])
+@pytest.mark.parametrize(("privileged", "as_root"), [(False, True), (True, False)])
+def test_another_network_namespace_is_entered_by_root(check, privileged, as_root):
+    facts = only("raft", state="namespace", namespace=None, error="in a container whose network namespace cannot be read")
+    facts["collected"]["privileged"] = privileged
+    [result] = engine.run([CHECKS[check]], facts, Policy())
+    assert (result.status, result.remediation == engine.AS_ROOT) == ("unknown", as_root)
 
 
 # --- bind
