@@ -206,7 +206,7 @@ def unreadable(processes: Iterable[Mapping[str, Any]], *parts: str) -> str:
     Where a process's status is closed to us, so is everything else of it.
     """
     return next((str(text) for process in processes for text in process.get("unreadable") or ()
-                 if str(text).split(":")[0] in (*parts, "status")), "")
+                 if str(text).split(":", maxsplit=1)[0] in (*parts, "status")), "")
 
 
 def unseen(facts: Facts) -> Remediation:

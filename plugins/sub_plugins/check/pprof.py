@@ -145,7 +145,7 @@ def _blind(facts: Facts, policy: Policy) -> list[Outcome]:
     for service in lookup(facts, "services.services") or ():
         for process in service.get("processes") or ():
             said = [str(line) for line in process.get("unreadable") or ()
-                    if str(line).split(":")[0] in ("listeners", "fds", "status")]
+                    if str(line).split(":", maxsplit=1)[0] in ("listeners", "fds", "status")]
             wanted = bool(process.get("go") or service.get("declared"))
             if not said or (process.get("go") is False and not wanted):
                 continue
