@@ -25,6 +25,9 @@ $(VENV)/.test: $(VENV)/.preflight requirements-dev.txt
 	@touch $@
 
 preflight: $(VENV)/.preflight  ## Verify this machine, or INVENTORY=... with ARGS='...'
+	@# Ansible ends with 0 where no host matches: a misspelt inventory or --limit would pass the gate.
+	@if $(BIN)/ansible-playbook preflight.yml -i $(INVENTORY) $(ARGS) --list-hosts 2>/dev/null | grep -q 'hosts (0)'; then \
+	  echo "preflight: no host matches INVENTORY=$(INVENTORY) $(ARGS): nothing was verified" >&2; exit 2; fi
 	@$(BIN)/ansible-playbook preflight.yml -i $(INVENTORY) $(ARGS)
 
 test: $(VENV)/.test  ## Everything CI runs

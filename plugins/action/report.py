@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
         if args["summary"]:
             screen.show(report, named)
         result.update(
-            changed=False, verdict=report.verdict, msg=report.headline, counts=report.document["summary"],
+            changed=False, verdict=report.verdict, msg=report.said, counts=report.document["summary"],
             verdicts={row.name: row.verdict for row in report.hosts}, report_dir=str(report_dir), paths=named,
         )
         return result

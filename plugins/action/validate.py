@@ -5,10 +5,8 @@
 from __future__ import annotations
 
 import datetime
-import os
 import secrets
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -16,7 +14,6 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import engine, hostdoc, policy, version
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import model
 
 
 class ActionModule(ActionBase):
@@ -28,87 +25,81 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _spec, args = self.validate_argument_spec({
-            "variables": {"type": "dict", "default": {}},
-            "report_dir": {"type": "str", "default": "reports"},
-            "report_formats": {"type": "list", "elements": "str", "default": list(policy.FORMATS)},
-            "baseline": {"type": "str", "default": ""},
-        })
+        self.validate_argument_spec({})
         task_vars = task_vars or {}
         hosts = [str(host) for host in task_vars.get("ansible_play_hosts_all") or [task_vars["inventory_hostname"]]]
-        faults = self._host_faults(hosts, args["variables"], task_vars)
-        faults += _format_faults(args["report_formats"])
-        faults += _baseline_faults(args["baseline"])
-        report_dir = Path(os.path.expanduser(args["report_dir"] or "reports")).absolute()
+        faults: list[str] = []
+        values = _templated([*policy.DEFAULTS, *policy.RUN_DEFAULTS], task_vars, self._templar.template, faults)
+        settings = None
         if not faults:
-            # Last, so that wrong input leaves nothing behind.
-            started = datetime.datetime.now(datetime.timezone.utc)
-            run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-            run_dir = report_dir / "runs" / run_id
-            variables = args["variables"]
+            faults += _host_faults(hosts, values, task_vars.get("hostvars") or {})
             try:
-                # What hosts told may be confidential: only the user who ran this reads the raw documents.
-                for folder in (run_dir / "hosts", run_dir / "facts"):
-                    folder.mkdir(parents=True, mode=0o700)
-                hostdoc.write_json(run_dir / "run.json", {
-                    "id": run_id, "started": started.isoformat(timespec="seconds"),
-                    "profile": variables.get("preflight_profile", "standard"),
-                    "gate": variables.get("preflight_gate", "high"),
-                    "mode": "check" if self._task.check_mode else "verify",
-                    "collection_version": version.collection_version(), "ansible_version": ansible_version,
-                    "hosts": hosts, "formats": list(args["report_formats"]), "baseline": args["baseline"] or None,
-                })
-            except OSError as exc:
-                faults.append(f"preflight_report_dir: {str(report_dir)!r} cannot be written: {exc.strerror}")
-        if faults:
-            raise AnsibleActionFail("\n".join(faults) if len(faults) > 1 else faults[0])
-        result.update(changed=False, run_dir=str(run_dir), report_dir=str(report_dir), run_id=run_id, hosts=len(hosts))
+                settings = policy.parse_run(values)
+            except policy.PolicyError as exc:
+                faults += exc.faults
+        if settings is None or faults:
+            raise AnsibleActionFail("\n".join(faults))
+        # Last, so that wrong input leaves nothing behind.
+        started = datetime.datetime.now(datetime.timezone.utc)
+        run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        run_dir = settings.report_dir / "runs" / run_id
+        try:
+            # What hosts told may be confidential: only the user who ran this reads the raw documents.
+            for folder in (run_dir / "hosts", run_dir / "facts"):
+                folder.mkdir(parents=True, mode=0o700)
+            hostdoc.write_json(run_dir / "run.json", {
+                "id": run_id, "started": started.isoformat(timespec="seconds"),
+                "profile": values.get("preflight_profile", "standard"), "gate": values.get("preflight_gate", "high"),
+                "mode": "check" if self._task.check_mode else "verify",
+                "collection_version": version.collection_version(), "ansible_version": ansible_version,
+                "hosts": hosts, "formats": list(settings.formats),
+                "baseline": str(settings.baseline) if settings.baseline else None,
+            })
+        except OSError as exc:
+            raise AnsibleActionFail(
+                f"preflight_report_dir: {str(settings.report_dir)!r} cannot be written: {exc.strerror}") from None
+        result.update(changed=False, run_dir=str(run_dir), report_dir=str(settings.report_dir), run_id=run_id, hosts=len(hosts))
+        warnings = policy.misspelt(sorted(str(name) for name in task_vars if str(name).startswith("preflight_")))
+        if warnings:
+            result["warnings"] = warnings
         return result
 
-    def _host_faults(self, hosts: list[str], variables: Mapping[str, Any], task_vars: Mapping[str, Any]) -> list[str]:
-        """The faults of every host's own variables; hosts with the same values are judged, and named, together."""
-        seen: dict[str, tuple[list[str], list[str]]] = {}
-        hostvars = task_vars.get("hostvars") or {}
-        for host in hosts:
-            values = dict(variables)
-            fault = []
-            try:
-                # Role defaults and play variables are not in hostvars: the task's own arguments stand for them.
-                own = hostvars.get(host, {})
-                values.update({key: own[key] for key in policy.DEFAULTS if key in own})
-            except AnsibleError as exc:
-                fault = [f"{host}: a variable cannot be templated: {exc}"]
-            key = engine.canonical(values) + "".join(fault)
-            if key not in seen:
-                seen[key] = ([], fault or self._faults(values))
-            seen[key][0].append(host)
-        return [
-            fault if len(names) == len(hosts) else f"{fault} (hosts: {', '.join(names[:5])}"
-            + (f" and {len(names) - 5} more)" if len(names) > 5 else ")")
-            for names, found in seen.values() for fault in found
-        ]
 
-    @staticmethod
-    def _faults(values: Mapping[str, Any]) -> list[str]:
+def _templated(names: Iterable[str], source: Mapping[str, Any], template: Callable[[Any], Any],
+               faults: list[str]) -> dict[str, Any]:
+    """Those of the variables that are set; one that cannot be templated is a fault that names it."""
+    values = {}
+    for name in names:
         try:
-            policy.parse(values)
-        except policy.PolicyError as exc:
-            return exc.faults
-        return []
+            if name in source:
+                values[name] = template(source[name])
+        except AnsibleError as exc:
+            faults.append(f"{name}: it cannot be templated: {exc}")
+    return values
 
 
-def _format_faults(formats: list[str]) -> list[str]:
+def _host_faults(hosts: list[str], variables: Mapping[str, Any], hostvars: Mapping[str, Any]) -> list[str]:
+    """The faults of every host's own variables; hosts with the same values are judged, and named, together."""
+    seen: dict[str, tuple[list[str], list[str]]] = {}
+    for host in hosts:
+        faults: list[str] = []
+        # Role defaults and play variables are not in hostvars (which template what they give): those of the task stand in.
+        own = _templated(policy.DEFAULTS, hostvars.get(host, {}), lambda value: value, faults)
+        values = {**variables, **own}
+        key = engine.canonical(values) + "".join(faults)
+        if key not in seen:
+            seen[key] = ([], faults or _faults(values))
+        seen[key][0].append(host)
     return [
-        f"preflight_report_formats: {one!r} is not one of {', '.join(policy.FORMATS)}"
-        for one in formats if one not in policy.FORMATS
+        fault if len(names) == len(hosts) else f"{fault} (hosts: {', '.join(names[:5])}"
+        + (f" and {len(names) - 5} more)" if len(names) > 5 else ")")
+        for names, found in seen.values() for fault in found
     ]
 
 
-def _baseline_faults(path: str) -> list[str]:
-    if not path:
-        return []
+def _faults(values: Mapping[str, Any]) -> list[str]:
     try:
-        model.read_baseline(Path(os.path.expanduser(path)))
-    except (OSError, ValueError) as exc:
-        return [f"preflight_baseline: {path!r} is no report: {exc}"]
+        policy.parse(values)
+    except policy.PolicyError as exc:
+        return exc.faults
     return []

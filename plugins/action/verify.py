@@ -57,8 +57,9 @@ class ActionModule(ActionBase):
         except AnsibleConnectionFailure as exc:
             self._write(rules, None, [], error=f"unreachable: {_one_line(exc)}", reachable=False)
             raise
-        except Exception as exc:
-            # Whatever broke, the host has its row and the row says what; then it is told as any failed task is.
+        except BaseException as exc:
+            # Whatever broke (the task's timeout is no Exception), the host has its row and the row says what; then it is
+            # told as any failed task is.
             self._write(rules, None, [], error=f"verification broke: {type(exc).__name__}: {_one_line(exc)}")
             raise
         result.update(_summary(document, self._path()))

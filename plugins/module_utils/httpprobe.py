@@ -119,7 +119,7 @@ def parse_url(url: str) -> Target:
     if not host:
         raise ValueError("%r names no host" % url.rpartition("@")[2][:80])
     if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
-        raise ValueError("%r is not a port" % port[:20])
+        raise ValueError("%r is not a port number from 1 to 65535" % port[:20])
     authorization = ""
     if at:
         import binascii  # only where credentials were declared

@@ -75,9 +75,13 @@ _URL = r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{0,30}://)([^\s\"'<>`]+)"
 _MYSQL_DSN = r"(?<![^\s\"'=,;])([\w.-]{1,64}):([^\s\"'@/]{1,200})@(?=(?:tcp|unix|udp)?\()"
 _HEADER = (r"(?i)(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,40}(?:token|key|secret|auth)[\w-]{0,20})"
            r"([ \t]{0,8}:[ \t]{0,8})([^\"'\r\n]+)")
-# name=value, name: value, --name value; a quote right before the name encloses the value too (Environment="A=b c").
-_ASSIGNED = (r"(?P<outer>[\"']?)(?<![\w.%@/-])(?P<dash>-{0,2})(?P<name>[A-Za-z_][\w.-]*)(?P<inner>[\"']?)"
-             r"(?P<sep>[ \t]{0,8}=[ \t]{0,8}|[ \t]{0,8}:[ \t]{1,8}|[ \t]{1,8})")
+# curl's user and password, in a command line that is one argument of a shell. Digits are ids.
+_USER = (r"(?<![^\s\"'])(-u|-U|--user|--proxy-user)([ \t]{1,8}|=)(?P<quote>[\"'])?([^\s:\"']{1,200}):"
+         r"(?P<password>(?(quote)[^\"']+|[^\s\"']+))")
+# name=value, name: value, name:value, --name value, /name:value; a quote right before the name encloses the value too
+# (Environment="A=b c").
+_ASSIGNED = (r"(?P<outer>[\"']?)(?<![\w.%@-])(?P<dash>-{0,2})(?P<name>[A-Za-z_][\w.-]*)(?P<inner>(?:\\{0,3}[\"'])?)"
+             r"(?P<sep>[ \t]{0,8}=[ \t]{0,8}|[ \t]{0,8}:[ \t]{0,8}|[ \t]{1,8})")
 
 
 def _words(name: str) -> List[str]:
@@ -130,7 +134,12 @@ def looks_random(value: str) -> bool:
 
 def redact_value(name: str, value: str) -> str:
     """The value of a variable or flag called ``name`` without what is secret in it."""
-    return REDACTED if _is_secret(_strength(name), value) else redact_text(value)
+    strength = _strength(name)
+    if _is_secret(strength, value):
+        return REDACTED
+    if strength == 1 and re.search(r"[,;&]", value):
+        value = re.sub(r"[^,;&]+", lambda piece: REDACTED if _is_secret(1, piece.group(0)) else piece.group(0), value)
+    return redact_text(value)
 
 
 def _is_secret(strength: int, value: str) -> bool:
@@ -238,6 +247,8 @@ def redact_text(text: str) -> str:
     text = re.sub(_SHAPES, REDACTED, text)
     if ":" in text:
         text = re.sub(_HEADER, _header, text)
+        if "-u" in text or "-U" in text or "user" in text:
+            text = re.sub(_USER, _curl_user, text)
     text = re.sub(_SCHEME, r"\1" + REDACTED, text)
     return _redact_assigned(text)
 
@@ -249,45 +260,79 @@ def _header(match: Match[str]) -> str:
     return name + colon + (scheme.group(0) if scheme else "") + REDACTED
 
 
+def _curl_user(match: Match[str]) -> str:
+    password = match.group("password")
+    if password.isdigit() or password.startswith("//"):
+        return match.group(0)
+    return match.group(0)[:match.start("password") - match.start()] + REDACTED
+
+
 def _redact_assigned(text: str) -> str:
     pieces: List[str] = []
     position = 0
+    search = re.compile(_ASSIGNED).search
     while True:
-        match = re.compile(_ASSIGNED).search(text, position)
+        match = search(text, position)
         if match is None:
             break
         pieces.append(text[position:match.end()])
         position = match.end()
-        name, separator, outer = match.group("name"), match.group("sep"), match.group("outer")
-        if not separator.strip() and not match.group("dash"):
-            continue  # two words of a sentence
-        if not _strength(name):
+        strength = _strength(match.group("name"))
+        if not strength or not _assigns(text, match, strength):
             continue
-        rest = text[position:position + 1]
-        if match.group("inner") != outer and not match.group("inner") and outer:
-            quote = outer  # "NAME=value with blanks"
-        elif rest and rest in "\"'":
-            quote = rest
-            pieces.append(rest)
-            position += 1
-        else:
-            quote = ""
-        value = re.compile(r"(?:\\.|[^\\%s])*" % quote if quote else r"[^\s\"']+", re.DOTALL).match(text, position)
-        if value is None or not value.group(0):
-            continue
-        if not quote and not separator.strip() and value.group(0).startswith("-"):
-            continue
-        if not quote and separator.strip() == ":" and _strength(name) < 3:
+        separator, outer = match.group("sep").strip(), match.group("outer")
+        opening = re.compile(r"(\\{0,3})([\"'])").match(text, position)
+        if outer and not match.group("inner"):
+            kind = r"(?:\\.|[^\\%s])" % outer  # "NAME=value with blanks"
+        elif opening:
+            pieces.append(opening.group(0))
+            position = opening.end()
+            # In JSON inside a string every quote has a backslash before it: that ends the value too.
+            kind = r"(?!\\{1,3}[\"'])[^\"']" if opening.group(1) else r"(?:\\.|[^\\%s])" % opening.group(2)
+        elif separator == ":" and strength < 3:
             continue  # prose: "key: not found"
-        pieces.append(_plain(name, value.group(0)))
-        position = value.end()
+        elif match.group("inner"):
+            kind = r"[^\s\"',;&}\]]"  # {"password":1,"user":2}
+        elif strength == 1:
+            kind = r"[^\s\"',;&=]"
+        else:
+            kind = r"[^\s\"']"  # a password may hold anything
+        # What is not hidden is looked at again from within: the bound keeps that linear.
+        value = re.compile("(?:%s){1,4097}" % kind, re.DOTALL).match(text, position)
+        if value is None or (not separator and not opening and value.group(0).startswith("-")):
+            continue
+        plain = _plain(strength, value.group(0))
+        if plain == value.group(0):
+            if plain == REDACTED:
+                pieces.append(plain)
+                position = value.end()
+            continue
+        pieces.append(plain)
+        whole = re.compile("(?:%s)+" % kind, re.DOTALL).match(text, position)
+        position = whole.end() if whole else value.end()
     pieces.append(text[position:])
     return "".join(pieces)
 
 
-def _plain(name: str, value: str) -> str:
+def _assigns(text: str, match: Match[str], strength: int) -> bool:
+    """Whether what :data:`_ASSIGNED` found gives a value to a name of this strength."""
+    name, separator, dash = match.group("name"), match.group("sep"), match.group("dash")
+    before = match.start("name") - 1
+    slash = not dash and before >= 0 and text[before] == "/"
+    if slash and not (separator.strip() and (before == 0 or text[before - 1] in " \t\"'")):
+        return False  # a path; /password:x is a flag
+    if not separator.strip():
+        return bool(dash)  # else two words of a sentence
+    if separator != ":" or dash or slash or match.group("inner"):
+        return True
+    # Glued, as in token.go:55 and token-proxy:1.2 (a line of a source file, an image): the last word has to be the credential.
+    if text[match.end():match.end() + 1] in ("", " ", "/") or name.endswith((".go", ".c", ".h", ".s", ".py")):
+        return False
+    return strength == 3 and _strength(_words(name)[-1]) == 3
+
+
+def _plain(strength: int, value: str) -> str:
     """As :func:`redact_value`, for a value whose shapes were taken out already."""
-    strength = _strength(name)
     if value.strip().lower() in _SCHEMES or (strength < 3 and REDACTED in value):
         return value
     return REDACTED if _is_secret(strength, value) else value

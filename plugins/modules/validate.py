@@ -12,27 +12,11 @@ description:
   - Judges the public C(preflight_) variables of every host of the play before any host is touched, and tells every fault by its
     key, its value and what is allowed.
   - Creates the folder of the run on the controller. Wrong input leaves nothing behind.
+  - Takes no options; it reads the variables themselves, as the P(goready.preflight.preflight#role) role documents them.
+  - A variable whose name is nearly a public one is warned of.
   - Runs once for all hosts and connects to none.
 author: goready.preflight contributors (@goready)
-options:
-  variables:
-    description: The public variables as the play sees them. A host's own inventory variables come before them.
-    type: dict
-    default: {}
-  report_dir:
-    description: Folder of the reports on the controller; relative to the working directory.
-    type: str
-    default: reports
-  report_formats:
-    description: Formats the report will be written in.
-    type: list
-    elements: str
-    choices: [json, html, junit, md]
-    default: [json, html, junit, md]
-  baseline:
-    description: An earlier report.json that the report will be compared with.
-    type: str
-    default: ""
+options: {}
 attributes:
   check_mode:
     description: Runs the same in check mode.
@@ -51,7 +35,6 @@ seealso:
 EXAMPLES = r"""
 - name: Begin a run
   goready.preflight.validate:
-    report_dir: reports
   register: run
 """
 

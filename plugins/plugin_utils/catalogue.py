@@ -16,7 +16,7 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Ch
 FAMILIES = ("host", "toolchain", "services", "limits", "binary", "pprof")
 
 _PACKAGE = "ansible_collections.{namespace}.{collection}.plugins.sub_plugins.check.{family}"
-_FQCN = re.compile(r"^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$")
+_FQCN = re.compile(r"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*")
 
 
 def load(extra: Iterable[str] = ()) -> dict[str, Check]:
@@ -35,7 +35,7 @@ def load(extra: Iterable[str] = ()) -> dict[str, Check]:
 
 
 def _family(fqcn: str) -> list[Check]:
-    if not _FQCN.match(fqcn):
+    if not _FQCN.fullmatch(fqcn):
         raise ValueError(f"{fqcn!r} is no check family: expected namespace.collection.family")
     namespace, collection, family = fqcn.split(".")
     name = _PACKAGE.format(namespace=namespace, collection=collection, family=family)

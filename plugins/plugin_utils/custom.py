@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import Environment, TemplateSyntaxError
+
 from ansible_collections.goready.preflight.plugins.module_utils.collect import probes
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
     SEVERITIES, Check, Facts, Outcome, Policy, Remediation, failed, notapplicable, passed, unknown,
@@ -22,7 +24,7 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
 Conditional = Callable[[str, Mapping[str, Any]], bool]
 """``(expression, variables) -> truth``; raises whatever the template engine raises."""
 
-_ID = re.compile(r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$")
+_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _KEYS = ("id", "title", "severity", "probe", "that", "when", "reason", "remediation", "from")
 _REMEDIATION_KEYS = ("hint", "command")
 
@@ -46,14 +48,14 @@ def parse(entry: Any) -> CustomCheck:
     """One entry, or ValueError that names the key, the value and what is allowed."""
     if not isinstance(entry, Mapping):
         raise ValueError(f"{entry!r} is neither a check family (a string) nor a check (a mapping)")
-    label = str(entry.get("id", "check without id"))
+    label = str(entry.get("id") or "check without id")
     for key in entry:
         if key not in _KEYS:
             raise ValueError(f"{label}: unknown key {key!r}; allowed are {', '.join(_KEYS)}")
     for key in ("id", "title", "probe", "that"):
         if not entry.get(key):
             raise ValueError(f"{label}: the key {key} is missing; a check needs id, title, probe and that")
-    if not isinstance(entry["id"], str) or not _ID.match(entry["id"]):
+    if not isinstance(entry["id"], str) or not _ID.fullmatch(entry["id"]):
         raise ValueError(f"{label}: id: {entry['id']!r} is not of the form family.name (lower case, digits, _)")
     severity = entry.get("severity", "medium")
     if severity not in SEVERITIES:
@@ -86,6 +88,11 @@ def _conditions(value: Any, label: str, key: str) -> tuple[str, ...]:
             raise ValueError(f"{label}: {key}: {condition!r} is not a condition")
         if "{{" in condition or "{%" in condition:
             raise ValueError(f"{label}: {key}: {condition!r} has braces; a condition is a bare expression, as in assert")
+        try:
+            # The syntax only: which filters and tests there are is Ansible's to say.
+            Environment(autoescape=True).parse("{{ (%s) }}" % condition)
+        except TemplateSyntaxError as exc:
+            raise ValueError(f"{label}: {key}: {condition!r} is not a Jinja expression: {exc.message}") from None
     # Ansible's own conditional wants the tagged (trusted) string that came in, so it is kept as it is.
     return tuple("true" if c is True else "false" if c is False else c for c in conditions)
 

@@ -17,7 +17,6 @@ import datetime
 import fnmatch
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
@@ -98,7 +97,7 @@ class Threshold:
                 value = kind(value)
             except ValueError:
                 raise wrong from None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= 1e300:  # nor NaN
             raise wrong
         if kind is int and int(value) != value:
             raise wrong
@@ -373,6 +372,11 @@ def _run_one(one: Check, facts: Facts, policy: Policy) -> Iterator[Result]:
         yield _result(one, outcome)
 
 
+def is_selected(one: Check, policy: Policy) -> bool:
+    """Whether the policy's profile, selection and omissions leave the check to be judged."""
+    return not _why_not_selected(one, policy)
+
+
 def _why_not_selected(one: Check, policy: Policy) -> str:
     if PROFILES.index(one.profile) > PROFILES.index(policy.profile):
         return f"Belongs to profile {one.profile}; this run is {policy.profile}."
@@ -421,7 +425,10 @@ def _waive(result: Result, policy: Policy) -> Result:
 def verdict(results: Iterable[Result], gate: str) -> str:
     """The verdict of one host, as design.md defines it."""
     wall = SEVERITIES.index(gate)
-    open_results = [result for result in results if not result.waived]
+    lines = list(results)
+    if all(result.status == "notselected" for result in lines):
+        return "inconclusive"  # nothing was asked
+    open_results = [result for result in lines if not result.waived]
     failed_results = [result for result in open_results if result.status == "fail"]
     unclear = [result for result in open_results if result.status in ("error", "unknown")]
     if any(result.rank >= wall for result in failed_results):

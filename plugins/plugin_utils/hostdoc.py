@@ -8,6 +8,7 @@ Every file is written beside its final name and renamed, so that a reader sees t
 """
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -30,6 +31,8 @@ def file_name(host: str) -> str:
     name = quote(host, safe="-_.@")
     if name.startswith("."):
         name = "%2E" + name[1:]
+    if len(name) > 200:  # a file's name may have 255 bytes
+        name = f"{name[:160]}~{hashlib.sha256(host.encode('utf-8', 'replace')).hexdigest()[:16]}"
     return f"{name}.json"
 
 
@@ -94,6 +97,8 @@ def redacted(value: Any, name: str = "") -> Any:
     if isinstance(value, Mapping):
         return {str(key): redacted(item, str(key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
+        if all(isinstance(item, str) for item in value):
+            return redact.redact_argv([str(item) for item in value])  # a command line: an option hides the next word
         return [redacted(item) for item in value]
     return redact.redact_value(name, str(value)) if isinstance(value, str) else value
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.goready.preflight.plugins.module_utils import goversion
+from ansible_collections.goready.preflight.plugins.module_utils import goversion, httpprobe
 from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue as catalogues
 from ansible_collections.goready.preflight.plugins.plugin_utils import custom
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
-    PROFILES, SEVERITIES, Check, Policy, Waiver,
+    PROFILES, SEVERITIES, Check, Policy, Waiver, is_selected,
 )
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import model
 
 TOOLCHAIN = ("required", "optional", "absent")
 FORMATS = ("json", "html", "junit", "md")
@@ -38,9 +42,22 @@ DEFAULTS: dict[str, Any] = {
     "preflight_custom_checks": [],
 }
 
-_SERVICE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*$")
-_UNIT_NAME = re.compile(r"^[A-Za-z0-9:_.@\\-]+\.service$")
-_REVISION = re.compile(r"^[0-9a-fA-F]{4,64}$")
+# And those that concern the run as a whole.
+RUN_DEFAULTS: dict[str, Any] = {
+    "preflight_report_dir": "reports",
+    "preflight_report_formats": ["json", "html", "junit", "md"],
+    "preflight_baseline": "",
+    "preflight_timeout": 30,
+    "preflight_keep_runs": 10,
+}
+
+# Of the playbooks, and of the remediation that reads the same inventories.
+OTHER_VARIABLES = ("preflight_hosts", "preflight_consent", "preflight_remediate")
+
+# systemd.unit(5): a unit's name has 255 characters at most.
+_SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.@\\-]{0,199}")
+_UNIT_NAME = re.compile(r"[A-Za-z0-9:_.@\\-]{1,247}\.service")
+_REVISION = re.compile(r"[0-9a-fA-F]{4,64}")
 _DEPENDS_SCHEMES = ("http", "https", "tcp", "tls", "postgres", "postgresql", "mysql", "redis", "rediss", "amqp", "amqps",
                     "kafka", "unix")
 
@@ -121,9 +138,107 @@ def parse(variables: Mapping[str, Any], *, hostname: str = "localhost", groups: 
         waivers=take("preflight_waivers", lambda value: _waivers(value, checks), ()),
         now=now or datetime.datetime.now(datetime.timezone.utc),
     )
+    if not faults and not any(is_selected(one, policy) for one in checks.values()):
+        faults.append("preflight_checks and preflight_skip_checks leave no check to judge: a run that asks nothing proves nothing")
     if faults:
         raise PolicyError(faults)
     return Rules(policy, checks, values, customs)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The public variables that concern the run as a whole and not a host's verdict."""
+
+    report_dir: Path
+    formats: tuple[str, ...]
+    baseline: Path | None
+    timeout: int
+    keep_runs: int
+
+
+def parse_run(variables: Mapping[str, Any]) -> RunSettings:
+    """Validate the variables of the run. Raises :class:`PolicyError` with every fault found."""
+    values = {**RUN_DEFAULTS, **{key: value for key, value in variables.items() if key in RUN_DEFAULTS}}
+    faults: list[str] = []
+    parsed: dict[str, Any] = {}
+    for key, reader in _RUN_READERS.items():
+        try:
+            parsed[key] = reader(values[key])
+        except ValueError as exc:
+            faults.append(f"{key}: {exc}")
+    if faults:
+        raise PolicyError(faults)
+    return RunSettings(parsed["preflight_report_dir"], parsed["preflight_report_formats"], parsed["preflight_baseline"],
+                       parsed["preflight_timeout"], parsed["preflight_keep_runs"])
+
+
+def misspelt(names: Iterable[str]) -> list[str]:
+    """A sentence for every variable whose name is nearly, but not quite, a public one."""
+    known = [*DEFAULTS, *RUN_DEFAULTS, *OTHER_VARIABLES]
+    sentences = []
+    for name in names:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.85) if name not in known else []
+        if near:
+            sentences.append(f"{name} is no variable of this collection and has no effect; did you mean {near[0]}?")
+    return sentences
+
+
+def _whole(minimum: int, maximum: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        try:
+            number = int(value) if isinstance(value, str) else value
+        except ValueError:
+            number = None
+        if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number <= maximum:
+            raise ValueError(f"{_short(value)} is not a whole number from {minimum} to {maximum}")
+        return number
+
+    return read
+
+
+def _folder(value: Any) -> Path:
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError(f"{_short(value)} is not a path")
+    path = Path(os.path.abspath(os.path.expanduser(value)))
+    # The nearest folder that is there decides whether the report can be written; found out now and not after the run.
+    for folder in (path / "runs", path, *path.parents):
+        try:
+            there = folder.is_dir()
+            if not there and os.path.lexists(folder):
+                raise ValueError(f"{str(path)!r} cannot be written: {str(folder)!r} is not a folder")
+        except OSError as exc:
+            raise ValueError(f"{str(path)!r} cannot be written: {exc.strerror}") from None
+        if there:
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise ValueError(f"{str(path)!r} cannot be written: {str(folder)!r} is not writable")
+            if folder != path / "runs":
+                break
+    return path
+
+
+def _formats(value: Any) -> tuple[str, ...]:
+    formats = _list(value)
+    for one in formats:
+        if one not in FORMATS:
+            raise ValueError(f"{one!r} is not one of {', '.join(FORMATS)}")
+    if not formats:
+        raise ValueError(f"the list is empty; name at least one of {', '.join(FORMATS)}")
+    return tuple(str(one) for one in formats)
+
+
+def _baseline(value: Any) -> Path | None:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError(f"{_short(value)} is not a path")
+    if not value:
+        return None
+    path = Path(os.path.abspath(os.path.expanduser(value)))
+    try:
+        model.read_baseline(path)
+    except OSError as exc:
+        raise ValueError(f"{value!r} is no report: {exc.strerror}") from None
+    except ValueError as exc:
+        raise ValueError(f"{value!r} is no report: {exc}") from None
+    return path
 
 
 def _choice(choices: tuple[str, ...]) -> Callable[[Any], str]:
@@ -133,6 +248,12 @@ def _choice(choices: tuple[str, ...]) -> Callable[[Any], str]:
         raise ValueError(f"{value!r} is not one of {', '.join(choice for choice in choices if choice)}")
 
     return read
+
+
+def _short(value: Any) -> str:
+    """The value for an error message: a sentence does not carry five thousand characters."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:80]}... ({len(text)} characters)"
 
 
 def _list(value: Any) -> list[Any]:
@@ -197,7 +318,12 @@ def url(value: Any, schemes: tuple[str, ...]) -> str:
     """A URL of one of the schemes with a host (or a path for unix), or ValueError."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is not a URL")
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+        if parts.scheme in ("http", "https", "unix"):
+            httpprobe.parse_url(value)
+    except ValueError as exc:
+        raise ValueError(f"{_short(value)} is not a URL that can be asked: {exc}") from None
     if parts.scheme not in schemes:
         raise ValueError(f"{value!r} is not a URL that begins with {', '.join(scheme + '://' for scheme in schemes)}")
     if parts.scheme == "unix":
@@ -212,16 +338,6 @@ def url(value: Any, schemes: tuple[str, ...]) -> str:
     return str(value)
 
 
-def _nofile(value: Any) -> int:
-    try:
-        number = int(value) if isinstance(value, str) else value
-    except ValueError:
-        number = None
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 1 << 30:
-        raise ValueError(f"{value!r} is not a whole number from 1 to {1 << 30}")
-    return number
-
-
 def _absolute(value: Any) -> str:
     if not isinstance(value, str) or not value.startswith("/"):
         raise ValueError(f"{value!r} is not an absolute path")
@@ -230,8 +346,8 @@ def _absolute(value: Any) -> str:
 
 def _matching(pattern: re.Pattern[str], what: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
-        if not isinstance(value, str) or not pattern.match(value):
-            raise ValueError(f"{value!r} is not {what}")
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError(f"{_short(value)} is not {what}")
         return str(value)
 
     return read
@@ -242,10 +358,10 @@ def _depends_on(value: Any) -> list[str]:
 
 
 SERVICE_KEYS: dict[str, Callable[[Any], Any]] = {
-    "name": _matching(_SERVICE_NAME, "a service name (letters, digits and :_.@-)"),
+    "name": _matching(_SERVICE_NAME, "a service name (at most 200 letters, digits and :_.@-)"),
     "unit": _matching(_UNIT_NAME, "the name of a .service unit"),
     "binary": _absolute,
-    "nofile": _nofile,
+    "nofile": _whole(1, 1 << 30),
     "pprof": lambda value: url(value, ("http", "https", "unix")),
     "health": lambda value: url(value, ("http", "https", "unix")),
     "metrics": lambda value: url(value, ("http", "https", "unix")),
@@ -279,6 +395,14 @@ def _services(value: Any) -> tuple[dict[str, Any], ...]:
         services.append(service)
     return tuple(services)
 
+
+_RUN_READERS: dict[str, Callable[[Any], Any]] = {
+    "preflight_report_dir": _folder,
+    "preflight_report_formats": _formats,
+    "preflight_baseline": _baseline,
+    "preflight_timeout": _whole(1, 3600),
+    "preflight_keep_runs": _whole(0, 100000),
+}
 
 _WAIVER_KEYS = ("check", "hosts", "subject", "justification", "approver", "expires")
 
@@ -320,7 +444,10 @@ def _expiry(value: Any, label: str) -> datetime.datetime:
         moment = value if isinstance(value, datetime.datetime) else datetime.datetime.fromisoformat(str(value))
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None or len(str(value)) < 16:
-        raise ValueError(
-            f"{label}: expires: {str(value)!r} is not an RFC 3339 time with a zone, such as \"2027-01-31T12:00:00Z\"")
-    return moment.astimezone(datetime.timezone.utc)
+    if moment is not None and moment.tzinfo is not None and len(str(value)) >= 16:
+        try:
+            return moment.astimezone(datetime.timezone.utc)
+        except OverflowError:  # beyond the year 9999 in UTC
+            pass
+    raise ValueError(
+        f"{label}: expires: {str(value)!r} is not an RFC 3339 time with a zone, such as \"2027-01-31T12:00:00Z\"")

@@ -26,6 +26,8 @@ EXIT = {"ready": 0, "ready_with_warnings": 0, "not_ready": 2, "inconclusive": 3}
 def judge(document: dict[str, Any], *, now: datetime.datetime | None = None,
           overrides: dict[str, Any] | None = None) -> tuple[str, list[engine.Result]]:
     """Verdict and results of a facts document. Raises ValueError where it is none, or its policy is wrong."""
+    if not isinstance(document, dict):
+        raise ValueError("this is no facts file: it is not a JSON object")
     facts = document.get("facts", document)
     if not isinstance(facts, dict) or "facts_version" not in facts:
         raise ValueError("this is no facts file: it has no facts_version")
@@ -48,8 +50,9 @@ def main(argv: list[str] | None = None) -> int:
         document = json.loads(arguments.facts.read_text(encoding="utf-8"))
         overrides = json.loads(arguments.variables.read_text(encoding="utf-8")) if arguments.variables else None
         verdict, results = judge(document, overrides=overrides)
-    except (OSError, ValueError) as exc:
-        print(f"{arguments.facts}: {exc}", file=sys.stderr)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as exc:
+        # A file that is JSON and yet no facts file breaks anywhere.
+        print(f"{arguments.facts} cannot be judged: {type(exc).__name__}: {exc}", file=sys.stderr)
         return 1
     json.dump({"verdict": verdict, "results": [result.as_dict() for result in results]}, sys.stdout, indent=2, default=str)
     print()

@@ -8,15 +8,16 @@ holds no PID, so that a finding keeps its fingerprint over restarts. Everything 
 """
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.goready.preflight.plugins.module_utils import goversion
 from ansible_collections.goready.preflight.plugins.plugin_utils import engine
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
-    Facts, Outcome, Policy, Remediation, lookup, notapplicable, unknown,
+    CheckFunction, Facts, Outcome, Policy, Remediation, lookup, notapplicable, unknown,
 )
 
 INFINITY = float("inf")
@@ -197,7 +198,34 @@ def services(facts: Facts, policy: Policy) -> Iterator[Service]:
                     if entry.get("part") == "services.systemd"), "")
     for entry in sorted(lookup(facts, "services.services") or (), key=lambda one: str(one.get("name"))):
         name = str(entry.get("name"))
-        yield Service(name, entry, policy.service(name) if entry.get("declared") else {}, facts, silence)
+        yield Service(_subject(name, entry.get("container")), entry,
+                      policy.service(name) if entry.get("declared") else {}, facts, silence)
+
+
+def _subject(name: str, container: Mapping[str, Any] | None) -> str:
+    """``racy (podman container)``. The id is evidence (:func:`located`), because a container that is made anew has another
+    one and its findings are the same; where names clash, the collector has put the id into the name already."""
+    if not container or str(container.get("id") or "") in name.partition(" (")[2]:
+        return name
+    runtime = container.get("runtime") or "unknown"
+    return f"{name} (container)" if runtime == "unknown" else f"{name} ({runtime} container)"
+
+
+def located(function: CheckFunction) -> CheckFunction:
+    """Let a check of services say of each subject in a container which one that is: its paths are not the host's."""
+
+    @functools.wraps(function)
+    def wrapper(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+        where = {subject: service.container for service in services(facts, policy) if service.container
+                 for subject in (service.subject, *(program.subject for program in service.programs))}
+        for outcome in function(facts, policy):
+            container = where.get(outcome.subject)
+            if container:
+                line = f"in {container}: paths and users are the container's"
+                outcome = replace(outcome, evidence=(line, *outcome.evidence))
+            yield outcome
+
+    return wrapper
 
 
 def unreadable(processes: Iterable[Mapping[str, Any]], *parts: str) -> str:

@@ -62,6 +62,10 @@ VARIANTS = {
     "arm64": Variant("cross build", {"GOARCH": "arm64"}),
     "old": Variant("made by a Go release without support", go=OLD_GO),
     "cgo": Variant("calls C: linked dynamically", {"CGO_ENABLED": "1"}, ("-tags=labcgo",)),
+    "loaderless": Variant(
+        "asks for a loader that only Alpine has", {"CGO_ENABLED": "1"},
+        ("-tags=labcgo", "-ldflags=-I /lib/ld-musl-x86_64.so.1"),
+    ),
 }
 
 

@@ -67,9 +67,9 @@ def render(report: model.Report) -> Iterator[str]:
         anchors={finding.key: f"finding-{number}" for number, finding in enumerate(report.findings, 1)},
         numbers={row.name: number for number, row in enumerate(report.hosts)},
         rows=sorted(report.hosts, key=_worst_first), waivers=[_waiver(one, report) for one in report.document["waivers"]],
-        bar=_bar(report),
+        bar=_bar(report), named=_named(report),
         bar_words={"blocker": "blocking", "unclear": "not judged", "warning": "below the gate",
-                   "notice": "not judged, below the gate", "waived": "waived", "pass": "passed"},
+                   "notice": "not judged, below the gate", "waived": "waived", "pass": "checks passed"},
         severities=tuple(reversed(engine.SEVERITIES)), status_words=text.STATUS_WORDS, names_limit=_NAMES,
         variants_limit=_VARIANTS, style=Markup(style), script=Markup(script), style_hash=_hash(style),
         script_hash=_hash(script), data=Markup(data), omitted=omitted, total=len(report.hosts),
@@ -103,7 +103,7 @@ def _worst_first(row: model.HostRow) -> tuple[int, int, int, int]:
 
 
 def _bar(report: model.Report) -> list[tuple[str, int, float, float]]:
-    """The bar below the verdict, hosts by verdict or, for one host, its results by what they mean.
+    """The bar below the verdict: hosts by verdict or, for one host, its findings by kind and the checks that passed.
 
     Name, number, where the segment begins and how wide it is, in hundredths of the bar.
     """
@@ -116,6 +116,19 @@ def _bar(report: model.Report) -> list[tuple[str, int, float, float]]:
             segments.append((name, number, round(begin, 2), round(100 * number / total, 2)))
             begin += 100 * number / total
     return segments
+
+
+def _named(report: model.Report) -> list[tuple[str, str, list[model.HostRow]]]:
+    """The hosts of a fleet that are not ready, by what stands in their way, the worst first."""
+    if len(report.hosts) == 1:
+        return []
+    rows = sorted(report.hosts, key=_worst_first)
+    groups = [
+        ("Not ready", "not_ready", [row for row in rows if row.verdict == "not_ready" and not row.error]),
+        ("No result", "inconclusive", list(report.silent)),
+        ("Inconclusive", "inconclusive", [row for row in rows if row.verdict == "inconclusive" and not row.error]),
+    ]
+    return [group for group in groups if group[2]]
 
 
 def _waiver(waiver: Mapping[str, Any], report: model.Report) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def _counts(numbers: list[int]) -> str:
 
 def _suite(host: Mapping[str, Any], row: model.HostRow) -> tuple[list[int], str]:
     name = host["name"]
-    numbers = [len(host["results"]), row.kinds["blocker"], row.kinds["unclear"], 0]
+    numbers = [len(host["results"]), 0, 0, 0]
     cases = []
     if row.error:
         numbers[0] += 1
@@ -42,13 +42,18 @@ def _suite(host: Mapping[str, Any], row: model.HostRow) -> tuple[list[int], str]
         cases.append(_case(name, "verification", _element("error", row.error, row.error, "noresult")))
     for result in host["results"]:
         body = _body(result, host, row)
-        numbers[3] += body.startswith("<skipped")
+        for index, tag in enumerate(("failure", "error", "skipped"), 1):
+            numbers[index] += body.startswith(f"<{tag}")
         title = f"{result['id']} [{result['subject']}]" if result.get("subject") else result["id"]
         cases.append(_case(f"{name}.{result['id'].split('.', 1)[0]}", title, body))
     started = text.parse_time(host.get("started"))
     # The format's own schema knows no zone: UTC, without saying so.
     stamp = f' timestamp="{started:%Y-%m-%dT%H:%M:%S}"' if started else ""
     head = f'<testsuite name={_attribute(name)} {_counts(numbers)} time="{(row.duration_ms or 0) / 1000:.3f}"{stamp}>\n'
+    checks = {result["id"] for result in host["results"]}
+    left = {result["id"] for result in host["results"] if result["status"] == "notselected"}
+    head += (f'<properties><property name="verdict" value={_attribute(row.verdict)}/>'
+             f'<property name="checks_not_selected" value="{len(left)} of {len(checks)}"/></properties>\n')
     return numbers, head + "".join(cases) + "</testsuite>\n"
 
 

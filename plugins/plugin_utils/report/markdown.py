@@ -63,7 +63,7 @@ def _fit(part: _Rows, room: int) -> str:
 def _parts(report: model.Report) -> Iterator[str | _Rows]:
     document = report.document
     run = document["run"]
-    yield f"## {_ICONS[report.verdict]} {text.VERDICT_WORDS[report.verdict]}\n\n{_paragraph(report.headline)}\n\n"
+    yield f"## {_ICONS[report.verdict]} {text.VERDICT_WORDS[report.verdict]}\n\n{_paragraph(report.said)}\n\n"
     yield _facts(report)
     if document["delta"]:
         delta = document["delta"]
@@ -82,7 +82,7 @@ def _parts(report: model.Report) -> Iterator[str | _Rows]:
         yield _Rows("### What could not be judged\n\n" + _TABLE, map(_row, unclear), "\n", "check")
     if report.verdict in ("not_ready", "inconclusive"):
         yield "### What to do next\n\n" + "".join(
-            f"{number}. {escaped(step.do)}{' ' + _muted(step.where) if step.where else ''}\n"
+            f"{number}. {escaped(' '.join(filter(None, (step.do, step.how))))}{' ' + _muted(step.where) if step.where else ''}\n"
             for number, step in enumerate(report.steps, 1)) + "\n"
     if blockers:
         yield _Rows(_open("How to mend what blocks"), map(_mending, blockers), "</details>\n\n", "finding")

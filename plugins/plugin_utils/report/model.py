@@ -22,6 +22,9 @@ Hosts that only one of the two runs has are named; the findings of a host that i
 from __future__ import annotations
 
 import json
+import os
+import re
+import stat
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,6 +52,10 @@ CHANGES = ("new", "fixed", "unchanged", "unverified")
 _PLATFORM = ("os", "version", "arch", "goarch", "kernel")
 _SERVICE = ("name", "unit", "declared", "state", "pids", "go_version", "revision", "listeners", "container")
 _STEPS = 5
+# A baseline is read as a whole; the report of a thousand hosts has some 60 MB.
+BASELINE_LIMIT = 256 * 1024 * 1024
+# A subject that is a listener: "api tcp 0.0.0.0:6060".
+_LISTENER = re.compile(r":\d+$")
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class HostRow:
-    """One host of the host table. ``kinds`` counts its results by kind, ``states`` is its worst state per family."""
+    """One host of the host table.
+
+    ``kinds`` counts its findings by kind, ``passed`` the checks that found nothing, ``judged`` its results that say anything
+    about it; ``states`` is its worst state per family.
+    """
 
     name: str
     verdict: str
@@ -117,6 +128,7 @@ class HostRow:
     duration_ms: int | None
     kinds: Mapping[str, int]
     passed: int
+    judged: int
     states: tuple[str, ...]
     gate: str
 
@@ -139,11 +151,12 @@ class CheckRow:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do next: what, where, and the finding it belongs to."""
+    """One thing to do next: what, where, and the finding it belongs to. Where ``do`` only says what is wrong, ``how`` mends it."""
 
     do: str
     where: str
     finding: str = ""
+    how: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,10 +173,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a renderer shows. ``findings`` are in the order of KINDS, then severity, then number of hosts."""
+    """Everything a renderer shows. ``findings`` are in the order of KINDS, then severity, then number of hosts.
+
+    ``unselected`` says how much of the catalogue this run left out (empty: nothing), and belongs beside every verdict: a run
+    that judged a part must not look like one that judged everything.
+    """
 
     document: dict[str, Any]
     headline: str
+    unselected: str
     findings: tuple[Finding, ...]
     steps: tuple[Step, ...]
     families: tuple[str, ...]
@@ -176,6 +194,11 @@ class Report:
     @property
     def verdict(self) -> str:
         return str(self.document["verdict"])
+
+    @property
+    def said(self) -> str:
+        """The headline and what was left out, as one text."""
+        return f"{self.headline} {self.unselected}".rstrip()
 
     def of_kind(self, *kinds: str) -> list[Finding]:
         return [finding for finding in self.findings if finding.kind in kinds]
@@ -283,10 +306,7 @@ def _share(result: dict[str, Any], shared: dict[Any, Any]) -> dict[str, Any]:
 
 def read_baseline(path: Path) -> Baseline:
     """What an earlier report.json says about open findings. Raises ValueError (one sentence) where it is no report."""
-    try:
-        raw = path.read_bytes()
-    except OSError as exc:
-        raise ValueError(f"it cannot be read: {exc.strerror}") from exc
+    raw = _read_regular(path)
     try:
         report = json.loads(raw, object_hook=_baseline_object)
     except RecursionError:
@@ -314,6 +334,22 @@ def read_baseline(path: Path) -> Baseline:
                 entries[fingerprint] = (check, subject, status, severity)
         known[host["name"]] = entries
     return Baseline(run["id"], str(run.get("started") or ""), known)
+
+
+def _read_regular(path: Path) -> bytes:
+    """The content of a regular file of a sane size: a pipe or a device would be waited for, or read, for ever."""
+    try:
+        # Without O_NONBLOCK, opening a pipe that nobody writes to waits for a writer.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            about = os.fstat(stream.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise ValueError("it is no regular file")
+            raw = stream.read(BASELINE_LIMIT + 1) if about.st_size <= BASELINE_LIMIT else b""
+    except OSError as exc:
+        raise ValueError(f"it cannot be read: {exc.strerror}") from exc
+    if about.st_size > BASELINE_LIMIT or len(raw) > BASELINE_LIMIT:
+        raise ValueError(f"it is larger than {BASELINE_LIMIT // 1024 ** 2} MB")
+    return raw
 
 
 def _baseline_object(value: dict[str, Any]) -> Any:
@@ -346,31 +382,37 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
     for host in hosts:
         own_gate = str(host.get("gate") or gate)
         wall = text.rank(own_gate)
-        kinds = dict.fromkeys(KINDS, 0)
+        own: set[tuple[str, str, str, bool, str]] = set()
         states: dict[str, str] = {}
-        passed = 0
+        passed: set[str] = set()
+        judged = 0
         for result in host.get("results") or ():
             check, status = result["id"], result["status"]
             statuses[check][status] += 1
             if status in OPEN:
                 state = kind = _kind(result, wall)
-                kinds[kind] += 1
-                groups[check, status, result["severity"], bool(result.get("waived")), kind].append((host["name"], result))
+                key = (check, status, result["severity"], bool(result.get("waived")), kind)
+                own.add(key)
+                groups[key].append((host["name"], result))
                 if kind == "waived":
                     waived[check] += 1
                 elif status == "fail":
                     failed[result["severity"]] += 1
             else:
-                passed += status == "pass"
+                if status == "pass":
+                    passed.add(check)
                 state = "pass" if status == "pass" else "none"
+            judged += status in OPEN or status == "pass"
             family = checks[check]["family"]
             if family not in states or STATES.index(state) < STATES.index(states[family]):
                 states[family] = state
+        kinds = {kind: sum(key[-1] == kind for key in own) for kind in KINDS}
         rows.append(HostRow(
             name=host["name"], verdict=host["verdict"], reachable=host.get("reachable"), error=str(host.get("error") or ""),
             platform=_platform_words(host.get("platform") or {}),
             services=tuple(str(service.get("name")) for service in host.get("services") or ()),
-            duration_ms=host.get("duration_ms"), kinds=kinds, passed=passed,
+            duration_ms=host.get("duration_ms"), kinds=kinds,
+            passed=len(passed - {key[0] for key in own}), judged=judged,
             states=tuple(states.get(family, "none") for family in families), gate=own_gate,
         ))
 
@@ -394,7 +436,8 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
             "collection_version": run.get("collection_version"), "ansible_version": run.get("ansible_version"),
         },
         "verdict": worst,
-        "summary": {"hosts": verdicts, "results": totals, "failed": failed, "waived": sum(waived.values())},
+        "summary": {"hosts": verdicts, "results": totals, "failed": failed, "waived": sum(waived.values()),
+                    "checks": _selection(statuses)},
         "checks": checks,
         "hosts": [_host_document(host) for host in hosts],
         "waivers": _waivers(hosts),
@@ -403,9 +446,10 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
     }
     return Report(
         document=document,
-        headline=_headline(worst, findings, rows, silent),
+        headline=_headline(worst, findings, rows, silent, hosts),
+        unselected=_unselected(statuses, hosts),
         findings=tuple(findings),
-        steps=_steps(worst, findings, silent, checks),
+        steps=_steps(worst, findings, silent, checks, bool(totals["notselected"])),
         families=families,
         hosts=tuple(rows),
         silent=silent,
@@ -590,7 +634,24 @@ def _changes(entries: Iterable[Mapping[str, Any]], checks: Mapping[str, Mapping[
 
 # Words
 
-def _headline(verdict: str, findings: Sequence[Finding], rows: Sequence[HostRow], silent: Sequence[HostRow]) -> str:
+def _selection(statuses: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    return {"total": len(statuses), "notselected": sum(counts["notselected"] > 0 for counts in statuses.values())}
+
+
+def _unselected(statuses: Mapping[str, Mapping[str, int]], hosts: Sequence[Mapping[str, Any]]) -> str:
+    """How many checks were left out by profile, preflight_checks or preflight_skip_checks, on any of the hosts."""
+    counts = _selection(statuses)
+    number, total = counts["notselected"], counts["total"]
+    if not number:
+        return ""
+    told = [{result["status"] == "notselected" for result in host["results"]} for host in hosts if host.get("results")]
+    some = sum(True in kinds for kinds in told)
+    where = f" on {some:,} of {len(told):,} hosts" if some < len(told) else ""
+    return f"{number:,} of {text.count(total, 'check')} {'was' if number == 1 else 'were'} not selected{where}."
+
+
+def _headline(verdict: str, findings: Sequence[Finding], rows: Sequence[HostRow], silent: Sequence[HostRow],
+              hosts: Sequence[Mapping[str, Any]]) -> str:
     """One sentence: what stands between this fleet and its traffic."""
     if not rows:
         return "There was no host to verify."
@@ -611,6 +672,13 @@ def _headline(verdict: str, findings: Sequence[Finding], rows: Sequence[HostRow]
         parts.append(f"{text.count(len(silent), 'host')} gave no result")
     if unclear:
         parts.append(f"{text.count(len(unclear), 'check')} could not be judged on {_some(unclear, total, short=bool(parts))}")
+    unjudged = [row for row in rows if row.verdict == "inconclusive" and not row.error and not row.judged]
+    if unjudged:
+        names = {row.name for row in unjudged}
+        none = all(result["status"] == "notselected" for host in hosts if host["name"] in names
+                   for result in host.get("results") or ())
+        where = "" if len(unjudged) == total else f" on {len(unjudged):,} of {total:,} hosts"
+        parts.append(f"no check {'was selected' if none else 'judged anything'}{where}")
     return text.sentence("; ".join(parts))
 
 
@@ -628,13 +696,25 @@ def _some(findings: Iterable[Finding], total: int, *, short: bool = False) -> st
     return text.count(touched, "host") if short else f"{touched:,} of {total:,} hosts"
 
 
-def _by_mend(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
-    """What to do about findings, each thing once: a port that is both bound and reachable is mended in one go."""
-    ways: dict[str, list[Finding]] = defaultdict(list)
+def _by_mend(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Findings that are mended in one go: by the same advice, or about the same listeners on the same hosts.
+
+    A port that is bound to the world, reachable and on the public mux is closed once.
+    """
+    steps: list[list[Finding]] = []
+    known: dict[tuple[Any, ...], list[Finding]] = {}
     for finding in findings:
-        do = text.first_sentence(finding.advice) if finding.advice else f"Mend {finding.check}: {finding.variants[0].reason}"
-        ways[text.sentence(do)].append(finding)
-    return list(ways.items())
+        keys: list[tuple[Any, ...]] = [("advice", finding.advice)] if finding.advice else []
+        if finding.subjects and all(_LISTENER.search(subject) for subject in finding.subjects):
+            keys.append((finding.family, frozenset(finding.subjects), frozenset(finding.hosts)))
+        step = next((known[key] for key in keys if key in known), None)
+        if step is None:
+            step = []
+            steps.append(step)
+        step.append(finding)
+        for key in keys:
+            known.setdefault(key, step)
+    return steps
 
 
 def _clear_up(unclear: Sequence[Finding], checks: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
@@ -668,17 +748,20 @@ def _example(findings: Sequence[Finding]) -> tuple[str, str]:
 
 
 def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow],
-           checks: Mapping[str, Mapping[str, Any]]) -> tuple[Step, ...]:
+           checks: Mapping[str, Mapping[str, Any]], unselected: bool) -> tuple[Step, ...]:
     """What to do next, the most urgent first: at most five steps and how many findings are behind them."""
     steps = []
     blockers, unclear = _of(findings, "blocker"), _of(findings, "unclear")
-    for do, same in _by_mend(blockers)[:_STEPS]:
+    ways = _by_mend(blockers)
+    for same in ways[:_STEPS]:
         subjects = tuple(dict.fromkeys(subject for finding in same for subject in finding.subjects))
         where = text.names(tuple(dict.fromkeys(host for finding in same for host in finding.hosts)), 4)
         if subjects:
             where = f"{text.names(subjects, 2)} on {where}"
-        steps.append(Step(do, where, same[0].key))
-    more = sum(len(same) for _do, same in _by_mend(blockers)[_STEPS:])
+        # A hint alone may say no more than a cause: what is wrong comes first, what to do about it below.
+        how = text.sentence(next((finding.advice for finding in same if finding.advice), ""))
+        steps.append(Step(same[0].variants[0].reason, where, same[0].key, how))
+    more = sum(map(len, ways[_STEPS:]))
     if more:
         steps.append(Step(f"Mend the other {text.count(more, 'blocking finding')}.", ""))
     if silent:
@@ -690,6 +773,8 @@ def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow],
         said = text.sentence(cause if len(causes) == 1 else f"{text.names(hosts, 2)}: {cause}")
         steps.append(Step(f"Get a result from {text.count(len(silent), 'host')}.", f"{where}. {said}"))
     steps.extend(_clear_up(unclear, checks))
+    if unselected and verdict == "inconclusive" and not steps:
+        steps.append(Step("Select checks.", "preflight_profile, preflight_checks and preflight_skip_checks say which ones run."))
     if steps:
         steps.append(Step("Verify again.", ""))
     elif verdict == "ready_with_warnings":

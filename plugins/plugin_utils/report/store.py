@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import secrets
@@ -35,6 +36,10 @@ def write(report: model.Report, formats: list[str], report_dir: Path, run_dir: P
     whole. Raises OSError as the file system does.
     """
     report_dir.mkdir(parents=True, exist_ok=True)
+    # Files beside the final names prove that both folders can be written; what a rename would trip over is looked for here.
+    for path in (run_dir / FILES["json"], *(report_dir / FILES[one] for one in formats)):
+        if path.is_dir() and not path.is_symlink():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     staged: dict[Path, Path] = {}
     try:
         kept = run_dir / FILES["json"]

@@ -44,7 +44,10 @@ def _head(report: model.Report, paint: Colour) -> list[str]:
     facts = [total, f"profile {text.line(str(run['profile']))}", f"gate {text.line(str(run['gate']))}"]
     if report.seconds is not None:
         facts.append(text.duration(report.seconds))
-    lines = [paint(word, report.verdict) + first[len(word):], *rest[:2], _cut(" · ".join(facts), COLUMNS)]
+    lines = [paint(word, report.verdict) + first[len(word):], *rest[:2]]
+    if report.unselected:
+        lines.append(_cut(report.unselected, COLUMNS))
+    lines.append(_cut(" · ".join(facts), COLUMNS))
     if document["delta"]:
         lines.append(_cut(_delta(document["delta"]), COLUMNS))
     return lines
@@ -60,7 +63,8 @@ def _foot(report: model.Report, paths: Mapping[str, str]) -> list[str]:
     lines = [""]
     if report.verdict in ("not_ready", "inconclusive") and report.steps:
         step = report.steps[0]
-        lines += _wrap(f"Next: {text.line(step.do)}", COLUMNS, "      ")[:3]
+        words = text.line(f"{step.do} {step.how}".rstrip())
+        lines += _wrap(f"Next: {text.clip(words, 3 * COLUMNS - 40)}", COLUMNS, "      ")[:3]
     order = [key for key in ("html", "md", "json", "junit") if key in paths]
     if order:
         # A path is never cut: it is there to be copied.

@@ -107,6 +107,7 @@ def _not_elf(binary: Mapping[str, Any], label: str, subject: str) -> Outcome:
     remediation=Remediation(hint="Deploy the build for this architecture (GOARCH).", role="release"),
     needs=("services.services", "host.goarch"),
 )
+@subjects.located
 def arch_match(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     host = str(lookup(facts, "host.goarch"))
 
@@ -118,7 +119,7 @@ def arch_match(facts: Facts, policy: Policy) -> Iterator[Outcome]:
                 return failed(f"{label} is empty: it cannot start.", subject=subject, actual="0 bytes", expected=host,
                               evidence=[f"{binary.get('path')}: size 0"])
             return _not_elf(binary, label, subject)
-        evidence = [f"{binary.get('realpath') or binary.get('path')}: ELF machine {machine}", f"uname -m: {host}"]
+        evidence = [f"{binary.get('realpath') or binary.get('path')}: ELF machine {machine}", f"uname -m: {lookup(facts, 'host.machine') or host}"]
         if machine == host:
             return passed(f"{label} is built for {machine}.", subject=subject, actual=machine, expected=host, evidence=evidence)
         if machine in _ALSO_RUNS.get(host, ()) or (machine, host, where) == ("arm", "arm64", "running"):
@@ -128,15 +129,16 @@ def arch_match(facts: Facts, policy: Policy) -> Iterator[Outcome]:
             return unknown(f"{label} is built for arm; whether this arm64 CPU runs 32-bit programs was not read.",
                            subject=subject, actual=machine, expected=host, evidence=evidence)
         if where == "running":
-            emulators = sorted({str(path) for process in service.processes if process.get("exe") == binary.get("path")
-                                and (path := lookup(process, "emulator.path"))})
+            emulated = {str(path): process.get("pid") for process in reversed(service.processes)
+                        if process.get("exe") == binary.get("path") and (path := lookup(process, "emulator.path"))}
+            emulators = sorted(emulated)
             kind = lookup(facts, "host.emulation.kind")
             if kind and not emulators:
                 return passed(f"{label} is built for {machine} and runs without an emulator: what is emulated ({kind}) is this "
                               f"{host} host.", subject=subject, actual=machine, expected=host, evidence=evidence)
             return failed(f"{label} is built for {machine}, this machine is {host}: it runs only through an emulator"
                           f"{f' ({emulators[0]})' if emulators else ''}.", subject=subject, actual=machine, expected=host,
-                          evidence=[*evidence, *(f"/proc/PID/exe: {path}" for path in emulators)])
+                          evidence=[*evidence, *(f"/proc/{emulated[path]}/exe: {path}" for path in emulators)])
         # Of a running process whose executable was not readable nobody knows whether an emulator runs it.
         unread = any(process.get("exe") is None for process in service.processes)
         return failed(f"{label} is built for {machine}, this machine is {host}: it "
@@ -186,6 +188,7 @@ def _arm_supports(has: tuple[int, int], wanted: tuple[int, int]) -> bool:
                             role="release"),
     needs=NEEDS,
 )
+@subjects.located
 def cpu_level(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     def judge(service: Service, subject: str, where: str, binary: Mapping[str, Any]) -> Outcome:
         return _not_go(binary, where, subject) or _cpu_level(facts, subject, where, binary)
@@ -266,6 +269,7 @@ def _has_level(machine: str, has: str, wanted: str) -> tuple[bool, bool]:
     needs=NEEDS,
     thresholds={"required": Threshold(False, "Whether declared services have to be statically linked.")},
 )
+@subjects.located
 def static(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     required = bool(policy.threshold(static, "required"))
     host = lookup(facts, "host.goarch")
@@ -309,11 +313,12 @@ def _static(service: Service, subject: str, where: str, binary: Mapping[str, Any
         "Go; a release line gets them until two newer ones exist (go.dev/doc/devel/release, Release Policy).",
     judged="The Go version of the build information: against preflight_go_version where that is set (declared services only, "
            "because the policy is the team's), else against the table of Go releases that ships with the collection. A "
-           "discovered program in a distribution's folder (/usr/bin, /usr/lib, /snap ...) is info: its distribution patches "
-           "it under the old number. Where the table is too old to tell, the answer is unknown.",
+           "discovered program in a distribution's folder (/usr/bin, /usr/lib, /snap ...) is info, in a container too: its distribution "
+           "patches it under the old number. Where the table is too old to tell, the answer is unknown.",
     remediation=Remediation(hint="Build the program again with a supported Go release."),
     needs=NEEDS,
 )
+@subjects.located
 def go_release(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     wanted = goversion.Range.parse(policy.go_version) if policy.go_version else None
 
@@ -350,12 +355,15 @@ def _go_release(service: Service, subject: str, where: str, binary: Mapping[str,
     end = go_releases.ended(version)
     since = f" since {end}" if end else ""
     real = str(binary.get("realpath") or binary.get("path") or "")
-    packaged = not service.declared and not service.container and real.startswith(_DISTRIBUTION)
-    maintained = "; its distribution maintains it" if packaged else ""
+    packaged = not service.declared and real.startswith(_DISTRIBUTION)
+    whose = "the image's" if service.container else "its"
+    maintained = f"; {whose} distribution maintains it" if packaged else ""
+    updates = ("Keep the image up to date: pull or build it again with its distribution's security updates."
+               if service.container else "Keep the distribution's security updates installed.")
     return failed(f"{label} is built with Go {version}, which upstream has not supported{since}{maintained}; {lines} are "
                   "supported.", subject=subject, actual=str(version), expected=lines, evidence=evidence,
                   severity="info" if packaged else None,
-                  remediation=Remediation(hint="Keep the distribution's security updates installed.") if packaged else None)
+                  remediation=Remediation(hint=updates) if packaged else None)
 
 
 def _revision(binary: Mapping[str, Any]) -> tuple[str, str]:
@@ -384,6 +392,7 @@ def _revision(binary: Mapping[str, Any]) -> tuple[str, str]:
     remediation=Remediation(hint="Deploy the expected revision and restart the service.", role="release"),
     needs=NEEDS,
 )
+@subjects.located
 def revision(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     wanted = [(service, str(service.declaration["revision"]).lower()) for service in subjects.services(facts, policy)
               if service.declaration.get("revision")]
@@ -442,6 +451,7 @@ def _restart(service: Service, hint: str) -> Remediation:
                                  "them in the repository."),
     needs=NEEDS,
 )
+@subjects.located
 def clean(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     def judge(service: Service, subject: str, where: str, binary: Mapping[str, Any]) -> Outcome:
         return _not_go(binary, where, subject) or _clean(service, subject, where, binary)
@@ -475,6 +485,7 @@ def _clean(service: Service, subject: str, where: str, binary: Mapping[str, Any]
     remediation=Remediation(hint="Deploy a build without -race; keep the race detector in CI and, if at all, on a canary."),
     needs=NEEDS,
 )
+@subjects.located
 def race(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     def judge(service: Service, subject: str, where: str, binary: Mapping[str, Any]) -> Outcome:
         return _not_go(binary, where, subject) or _race(subject, where, binary)
@@ -509,6 +520,7 @@ def _race(subject: str, where: str, binary: Mapping[str, Any]) -> Outcome:
     remediation=Remediation(hint="Restart the service if the new file is wanted, or roll the file back.", role="release"),
     needs=NEEDS,
 )
+@subjects.located
 def replaced(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     for service in subjects.services(facts, policy):
         programs = service.programs
@@ -601,6 +613,7 @@ def _releases(service: Service, program: Program) -> list[str]:
         ("root", "sudo", "wheel", "admin", "staff"),
         "Groups whose members are trusted with the machine anyway; staff owns /usr/local on Debian (Debian Policy 9.1.2).")},
 )
+@subjects.located
 def ownership(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     trusted = tuple(str(group) for group in policy.threshold(ownership, "trusted_groups"))
 

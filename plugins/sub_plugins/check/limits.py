@@ -94,6 +94,7 @@ def _raise_nofile(service: Service, wanted: float) -> Remediation:
     thresholds={"minimum": Threshold(4096, "Descriptors wanted for a service that declares no `nofile`: the hard limit that "
                                            "Linux itself starts with (INR_OPEN_MAX).", unit="descriptors", minimum=1)},
 )
+@subjects.located
 def nofile_configured(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     minimum = int(policy.threshold(nofile_configured, "minimum"))
     for service in subjects.services(facts, policy):
@@ -149,6 +150,7 @@ def _nofile_configured(service: Service, minimum: int) -> Outcome:
     remediation=Remediation(hint="Find what holds the limit down: fs.nr_open, the container's ulimits, a missing restart."),
     needs=NEEDS,
 )
+@subjects.located
 def nofile_effective(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     minimum = int(policy.threshold(nofile_configured, "minimum"))
     for service in subjects.services(facts, policy):
@@ -251,6 +253,7 @@ def _because(reason: str) -> str:
     needs=NEEDS,
     thresholds={"ratio": Threshold(0.8, "Part of the soft limit from which on it is a finding.", minimum=0.01, maximum=1.0)},
 )
+@subjects.located
 def nofile_headroom(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     ratio = float(policy.threshold(nofile_headroom, "ratio"))
     for service in subjects.services(facts, policy):
@@ -297,6 +300,7 @@ def _nofile_headroom(service: Service, program: Program, ratio: float) -> Outcom
     thresholds={"default_hard": Threshold(SYSTEMD_HARD, "The hard limit that systemd gives without a line in the unit.",
                                           unit="descriptors", minimum=1)},
 )
+@subjects.located
 def nofile_lowered(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     default = int(policy.threshold(nofile_lowered, "default_hard"))
     for service in subjects.services(facts, policy):
@@ -346,6 +350,7 @@ def _nofile_lowered(service: Service, default: int) -> Outcome:
     remediation=Remediation(hint="Move the value to LimitNOFILE= of the unit and delete the line.", role="service_limits"),
     needs=("services.services", "services.limits_conf"),
 )
+@subjects.located
 def limits_conf_ignored(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     lines = [line for line in lookup(facts, "services.limits_conf") or () if line.get("item") == "nofile"]
     users: dict[str, list[Service]] = {}
@@ -466,6 +471,7 @@ def _conf_lines(lines: list[Mapping[str, Any]]) -> list[str]:
     needs=NEEDS,
     thresholds={"ratio": Threshold(0.8, "Part of the limit from which on it is a finding.", minimum=0.01, maximum=1.0)},
 )
+@subjects.located
 def tasks(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     ratio = float(policy.threshold(tasks, "ratio"))
     for service in subjects.services(facts, policy):
@@ -579,6 +585,7 @@ def _no_cgroup(service: Service, process: Mapping[str, Any]) -> Outcome:
         "smallest": Threshold(4 << 20, "A GOMEMLIMIT below this was meant in another unit.", unit="bytes", minimum=0),
     },
 )
+@subjects.located
 def memory_limit(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     total = subjects.number(lookup(facts, "host.memory.total"))
     given = {name: float(policy.threshold(memory_limit, name)) for name in ("ratio", "headroom", "smallest")}
@@ -771,6 +778,7 @@ def _links(binary: Mapping[str, Any] | None, module: str) -> bool:
                             role="service_limits"),
     needs=NEEDS,
 )
+@subjects.located
 def gomaxprocs(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     cpus = subjects.number(lookup(facts, "host.cpu.count"))
     for service in subjects.services(facts, policy):

@@ -51,6 +51,7 @@ def _show(service: Service, *names: str) -> list[str]:
     remediation=Remediation(hint="Install the service, or correct its entry in preflight_services."),
     needs=NEEDS,
 )
+@subjects.located
 def present(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     found = [service for service in subjects.services(facts, policy) if service.declared]
     for service in found:
@@ -148,6 +149,7 @@ def _program_missing(service: Service, evidence: list[str]) -> Outcome | None:
     remediation=Remediation(hint="Read the journal of the unit, mend the cause, start it."),
     needs=NEEDS,
 )
+@subjects.located
 def active(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     for service in subjects.services(facts, policy):
         if not service.properties and service.processes:
@@ -203,6 +205,7 @@ def _active(service: Service) -> Outcome:
     remediation=Remediation(hint="Enable the unit."),
     needs=NEEDS,
 )
+@subjects.located
 def enabled(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     for service in subjects.services(facts, policy):
         yield subjects.unit_gate(service) or _enabled(service)
@@ -259,6 +262,7 @@ def _enabled(service: Service) -> Outcome:
     remediation=Remediation(hint="Set Restart=on-failure with a RestartSec= of some seconds."),
     needs=NEEDS,
 )
+@subjects.located
 def restart_policy(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     for service in subjects.services(facts, policy):
         yield subjects.unit_gate(service) or _restart_policy(service)
@@ -307,6 +311,7 @@ def _restart_policy(service: Service) -> Outcome:
         "window_hours": Threshold(1.0, "The last restart lies at most so long ago.", unit="hours", minimum=0.0),
     },
 )
+@subjects.located
 def flapping(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     now = _time(lookup(facts, "collected.at"))
     many, window = int(policy.threshold(flapping, "restarts")), float(policy.threshold(flapping, "window_hours"))
@@ -383,6 +388,7 @@ def _ago(hours: float) -> str:
     needs=NEEDS,
     thresholds={"allowed": _ROOT_ALLOWED},
 )
+@subjects.located
 def root_user(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     allowed = policy.threshold(root_user, "allowed")
     for service in subjects.services(facts, policy):
@@ -447,6 +453,7 @@ def _root_unit(service: Service) -> Outcome:
     remediation=Remediation(hint="Correct the lines and reload systemd."),
     needs=NEEDS,
 )
+@subjects.located
 def unit_directives(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     for service in subjects.services(facts, policy):
         yield subjects.unit_gate(service) or _unit_directives(service, lookup(facts, "services.systemd.directives_known"))
@@ -512,6 +519,7 @@ def _problem(unit_file: Mapping[str, Any], problem: Mapping[str, Any]) -> str:
     # Not pprof.health: where no URL is declared there is nothing to ask for.
     needs=NEEDS,
 )
+@subjects.located
 def healthy(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     wanted = sorted((service for service in policy.services if service.get("health")), key=lambda one: str(one["name"]))
     answers = {str(one.get("service")): one for one in lookup(facts, "pprof.health") or ()}
@@ -571,6 +579,7 @@ def _curl(url: str) -> str:
         "allowed": _ROOT_ALLOWED,
     },
 )
+@subjects.located
 def hardening(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     wanted = policy.threshold(hardening, "wanted")
     allowed = policy.threshold(hardening, "allowed")

@@ -138,7 +138,8 @@ def result(status="fail", severity="high", **fields):
 
 
 @pytest.mark.parametrize(("results", "gate", "verdict"), [
-    pytest.param([], "high", "ready", id="nothing"),
+    pytest.param([], "high", "inconclusive", id="nothing"),
+    pytest.param([result("notselected")], "high", "inconclusive", id="nothing was selected"),
     pytest.param([result("pass"), result("notapplicable"), result("notselected")], "high", "ready", id="all well"),
     pytest.param([result()], "high", "not_ready", id="fail at the gate"),
     pytest.param([result(severity="medium")], "high", "ready_with_warnings", id="fail below the gate"),
@@ -194,6 +195,7 @@ def test_threshold_takes(threshold, value, parsed):
 @pytest.mark.parametrize(("threshold", "value", "message"), [
     (Threshold(5, "", minimum=1, maximum=9), 10, "expected a whole number from 1 to 9"),
     (Threshold(5, ""), 1.5, "expected a whole number"),
+    (Threshold(0.5, ""), 10**400, "expected a number"),
     (Threshold(5, "", unit="files"), "many", "expected a whole number of files"),
     (Threshold(5, ""), True, "expected a whole number"),
     (Threshold(5, ""), None, "expected a whole number"),

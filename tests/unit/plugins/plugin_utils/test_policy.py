@@ -44,10 +44,10 @@ def fault(**variables):
                  "preflight_services: [0] (api): unknown key 'nofiles'; did you mean nofile? allowed are name, unit, binary",
                  id="unknown key"),
     pytest.param({"preflight_services": [{"name": "api", "pprof": "http://127.0.0.1:sixty"}]},
-                 "preflight_services: [0] (api): pprof: 'http://127.0.0.1:sixty' has a port that is no number from 0 to 65535",
+                 "preflight_services: [0] (api): pprof: 'http://127.0.0.1:sixty' is not a URL that can be asked: 'sixty' is not a port number from 1 to 65535",
                  id="port no number"),
     pytest.param({"preflight_services": [{"name": "api", "pprof": "http://127.0.0.1:99999"}]},
-                 "preflight_services: [0] (api): pprof: 'http://127.0.0.1:99999' has a port that is no number", id="port too big"),
+                 "preflight_services: [0] (api): pprof: 'http://127.0.0.1:99999' is not a URL that can be asked: '99999' is not a port number", id="port too big"),
     pytest.param({"preflight_services": [{"name": "api", "health": "ftp://x"}]},
                  "preflight_services: [0] (api): health: 'ftp://x' is not a URL that begins with http://, https://, unix://",
                  id="scheme"),
@@ -57,6 +57,15 @@ def fault(**variables):
                  "preflight_services: [0] (api): nofile: 'many' is not a whole number from 1 to 1073741824", id="nofile"),
     pytest.param({"preflight_services": [{"name": "api", "unit": "api"}]},
                  "preflight_services: [0] (api): unit: 'api' is not the name of a .service unit", id="unit"),
+    pytest.param({"preflight_services": [{"name": "api\n"}]}, "name: 'api\\n' is not a service name", id="line break"),
+    pytest.param({"preflight_services": [{"name": "a" * 5000}]}, "(5002 characters) is not a service name", id="long"),
+    pytest.param({"preflight_services": [{"name": "api", "health": "http://[::1/"}]},
+                 "health: 'http://[::1/' is not a URL that can be asked: ", id="IPv6"),
+    pytest.param({"preflight_services": [{"name": "api", "health": "http://a/ b"}]},
+                 "health: 'http://a/ b' is not a URL that can be asked: a URL has no spaces", id="space in URL"),
+    pytest.param({"preflight_waivers": [{**WAIVER, "expires": "9999-12-31T23:59:59-12:00"}]}, "is not an RFC 3339 time", id="overflow"),
+    pytest.param({"preflight_custom_checks": [{"id": "a.b", "title": "t", "probe": {"kind": "file", "path": "/x"}, "that": "probe =="}]},
+                 "a.b: that: 'probe ==' is not a Jinja expression: ", id="syntax of a condition"),
     pytest.param({"preflight_services": [{"name": "api"}, {"name": "api"}]},
                  "preflight_services: [1] (api): the name is declared twice", id="twice"),
     pytest.param({"preflight_services": [{"name": "api", "revision": 1234567}]},
@@ -88,6 +97,46 @@ def test_faults(variables, message):
     assert message in fault(**variables)
 
 
+@pytest.mark.parametrize(("variables", "message"), [
+    pytest.param({"preflight_timeout": value}, f"preflight_timeout: {value!r} is not a whole number from 1 to 3600", id=f"timeout {value!r}")
+    for value in (0, -5, "soon", 1.5, None, 10**12, True)
+] + [
+    pytest.param({"preflight_keep_runs": "all"}, "preflight_keep_runs: 'all' is not a whole number from 0", id="runs"),
+    pytest.param({"preflight_report_formats": []}, "preflight_report_formats: the list is empty; name at least one of json", id="none"),
+    pytest.param({"preflight_report_formats": {"a": 1}}, "preflight_report_formats: {'a': 1} is not a list", id="dict"),
+    pytest.param({"preflight_report_dir": ["a"]}, "preflight_report_dir: ['a'] is not a path", id="list"),
+    pytest.param({"preflight_report_dir": "a\0b"}, "preflight_report_dir: 'a\\x00b' is not a path", id="NUL"),
+    pytest.param({"preflight_report_dir": "/etc/passwd/x"},
+                 "preflight_report_dir: '/etc/passwd/x' cannot be written: '/etc/passwd' is not a folder", id="file in the way"),
+    pytest.param({"preflight_baseline": "/dev/zero"}, "preflight_baseline: '/dev/zero' is no report: ", id="no file"),
+])
+def test_faults_of_the_run(variables, message):
+    with pytest.raises(policy.PolicyError) as caught:
+        policy.parse_run(variables)
+    assert message in str(caught.value)
+
+
+def test_the_runs_defaults_are_valid(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    settings = policy.parse_run({})
+    assert (settings.report_dir, settings.baseline, settings.timeout, settings.keep_runs) == (tmp_path / "reports", None, 30, 10)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "near"), [
+    ("preflight_gates", "preflight_gate"), ("preflight_servces", "preflight_services"), ("preflight_gate", None),
+    ("preflight_hosts", None), ("preflight_release_train", None),
+])
+def test_a_misspelt_variable_is_told(name, near):
+    sentences = policy.misspelt([name])
+    assert sentences == ([f"{name} is no variable of this collection and has no effect; did you mean {near}?"] if near else [])
+
+
+@pytest.mark.parametrize("variables", [{"preflight_checks": []}, {"preflight_skip_checks": ["*"]}], ids=["none named", "all left out"])
+def test_a_selection_that_leaves_nothing_is_refused(variables):
+    assert "leave no check to judge: a run that asks nothing proves nothing" in fault(**variables)
+
+
 def test_every_fault_is_told_at_once():
     with pytest.raises(policy.PolicyError) as caught:
         policy.parse({"preflight_profile": "x", "preflight_gate": "y", "preflight_services": 3})
@@ -110,7 +159,7 @@ def test_defaults_are_a_valid_policy_and_equal_the_role_and_its_specification():
     defaults = yaml.safe_load((ROOT / "roles/preflight/defaults/main.yml").read_text())
     options = yaml.safe_load((ROOT / "roles/preflight/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     assert {name: option["default"] for name, option in options.items()} == defaults
-    assert {name: defaults[name] for name in policy.DEFAULTS} == policy.DEFAULTS
+    assert defaults == {**policy.DEFAULTS, **policy.RUN_DEFAULTS}
     assert set(options["preflight_services"]["options"]) == set(policy.SERVICE_KEYS)
     assert tuple(options["preflight_profile"]["choices"]) == policy.PROFILES
     assert tuple(options["preflight_gate"]["choices"]) == policy.SEVERITIES

@@ -28,6 +28,7 @@ def test_fleet() -> None:
     assert terminal.render(build(fleet.documents()), PATHS) == """\
 NOT READY  3 findings block 4 of 12 hosts; 1 host gave no result; 2 checks could not be judged on 1
   host.
+1 of 30 checks was not selected on 1 of 11 hosts.
 12 hosts: 4 not ready, 2 inconclusive, 3 with warnings, 3 ready · profile standard · gate high · 14…
 
 Blocks
@@ -48,7 +49,8 @@ Could not be judged
             Whether pay runs the file on disk could not be read: permission denied.
 Also 3 warnings, 1 check below the gate not judged, 1 result waived
 
-Next: Make the unit's limit take effect: restart the service, or raise what caps it.
+Next: api runs with 1024 open files; its unit asks for 65536. Make the unit's limit take effect:
+      restart the service, or raise what caps it.
 Report: /srv/reports/report.html  (also md, json)"""
 
 
