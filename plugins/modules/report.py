@@ -120,6 +120,10 @@ counts:
       description: Number of waived results.
       type: int
       sample: 1
+    checks:
+      description: Number of checks, and of those that were not selected on at least one host.
+      type: dict
+      sample: {total: 30, notselected: 1}
 report_dir:
   description: Folder of the report.
   type: str

@@ -198,14 +198,14 @@ def services(facts: Facts, policy: Policy) -> Iterator[Service]:
                     if entry.get("part") == "services.systemd"), "")
     for entry in sorted(lookup(facts, "services.services") or (), key=lambda one: str(one.get("name"))):
         name = str(entry.get("name"))
-        yield Service(_subject(name, entry.get("container")), entry,
+        yield Service(subject_of(name, entry.get("container")), entry,
                       policy.service(name) if entry.get("declared") else {}, facts, silence)
 
 
-def _subject(name: str, container: Mapping[str, Any] | None) -> str:
+def subject_of(name: str, container: Mapping[str, Any] | None) -> str:
     """``racy (podman container)``. The id is evidence (:func:`located`), because a container that is made anew has another
     one and its findings are the same; where names clash, the collector has put the id into the name already."""
-    if not container or str(container.get("id") or "") in name.partition(" (")[2]:
+    if not container or (container.get("id") and str(container["id"]) in name.partition(" (")[2]):
         return name
     runtime = container.get("runtime") or "unknown"
     return f"{name} (container)" if runtime == "unknown" else f"{name} ({runtime} container)"

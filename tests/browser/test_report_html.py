@@ -282,16 +282,19 @@ def test_narrow_screens_do_not_scroll_sideways(show: Open, report: Path, tmp_pat
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_print_shows_everything_that_is_folded(show: Open, report: Path) -> None:
+def test_print_shows_what_blocks_whole_and_the_rest_short(show: Open, report: Path) -> None:
     page = show(report, color_scheme="dark")
     page.emulate_media(media="print")
     assert ground(page) == "rgb(255, 255, 255)"
     for hidden in ("#filters", ".tools", ".sections", ".copy"):
         assert not page.locator(hidden).first.is_visible(), hidden
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    for words in ("Build the service again with a supported Go.", "timedatectl: NTPSynchronized=no",
-                  "/proc/901/limits: permission denied"):
-        assert page.get_by_text(words).first.is_visible(), words
+    findings = page.locator("#findings")
+    for words in ("systemctl show api.service: LimitNOFILE=65536", "sudo ss -tlnp", "net/http, Server.Serve",
+                  "/proc/901/limits: permission denied", "The clock is not synchronised"):
+        assert findings.get_by_text(words).first.is_visible(), words
+    for words in ("Build the service again with a supported Go.", "timedatectl: NTPSynchronized=no"):
+        assert not findings.get_by_text(words).first.is_visible(), words
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert page.locator("#finding-6").get_attribute("open") is None
     assert page.pdf(format="A4").startswith(b"%PDF")

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import found
+from conftest import REPORTS, found
 
 FAULTY = {
     "stopped": {"services.active"},
@@ -140,7 +140,5 @@ def test_the_other_architecture(rows):
 
 
 def test_no_secret_is_in_any_file_of_the_run(report):
-    from conftest import REPORTS
-
     leaks = [path for path in REPORTS.rglob("*") if path.is_file() and b"a-word-nobody-knows" in path.read_bytes()]
     assert leaks == []

@@ -68,7 +68,7 @@ def render(report: model.Report) -> Iterator[str]:
         numbers={row.name: number for number, row in enumerate(report.hosts)},
         rows=sorted(report.hosts, key=_worst_first), waivers=[_waiver(one, report) for one in report.document["waivers"]],
         bar=_bar(report), named=_named(report),
-        bar_words={"blocker": "blocking", "unclear": "not judged", "warning": "below the gate",
+        bar_words={"blocker": "blocking", "unclear": "not judged", "warning": "warning",
                    "notice": "not judged, below the gate", "waived": "waived", "pass": "checks passed"},
         severities=tuple(reversed(engine.SEVERITIES)), status_words=text.STATUS_WORDS, names_limit=_NAMES,
         variants_limit=_VARIANTS, style=Markup(style), script=Markup(script), style_hash=_hash(style),

@@ -340,7 +340,7 @@ def _read_regular(path: Path) -> bytes:
     """The content of a regular file of a sane size: a pipe or a device would be waited for, or read, for ever."""
     try:
         # Without O_NONBLOCK, opening a pipe that nobody writes to waits for a writer.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
             about = os.fstat(stream.fileno())
             if not stat.S_ISREG(about.st_mode):
                 raise ValueError("it is no regular file")
@@ -760,7 +760,8 @@ def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow],
             where = f"{text.names(subjects, 2)} on {where}"
         # A hint alone may say no more than a cause: what is wrong comes first, what to do about it below.
         how = text.sentence(next((finding.advice for finding in same if finding.advice), ""))
-        steps.append(Step(same[0].variants[0].reason, where, same[0].key, how))
+        reason = same[0].variants[0].reason
+        steps.append(Step(reason if how else f"Mend {same[0].check}: {reason}", where, same[0].key, how))
     more = sum(map(len, ways[_STEPS:]))
     if more:
         steps.append(Step(f"Mend the other {text.count(more, 'blocking finding')}.", ""))

@@ -119,7 +119,8 @@ def arch_match(facts: Facts, policy: Policy) -> Iterator[Outcome]:
                 return failed(f"{label} is empty: it cannot start.", subject=subject, actual="0 bytes", expected=host,
                               evidence=[f"{binary.get('path')}: size 0"])
             return _not_elf(binary, label, subject)
-        evidence = [f"{binary.get('realpath') or binary.get('path')}: ELF machine {machine}", f"uname -m: {lookup(facts, 'host.machine') or host}"]
+        evidence = [f"{binary.get('realpath') or binary.get('path')}: ELF machine {machine}",
+                    f"uname -m: {lookup(facts, 'host.machine') or host}"]
         if machine == host:
             return passed(f"{label} is built for {machine}.", subject=subject, actual=machine, expected=host, evidence=evidence)
         if machine in _ALSO_RUNS.get(host, ()) or (machine, host, where) == ("arm", "arm64", "running"):

@@ -32,6 +32,8 @@ _GUARD = Remediation(
     role="pprof_guard",
 )
 
+_EXPVAR = "Serve expvar.Handler() on the debug listener on loopback only, and the application on a mux of its own."
+
 _LOOK = Remediation(hint="Look on the host at what these processes listen on.", command="sudo ss -Hlntp")
 
 _WHY_PPROF = (
@@ -55,7 +57,7 @@ def _listeners(facts: Facts) -> list[tuple[str, Endpoint]]:
     """(subject, endpoint) of every listener, by subject. A subject names service and listener; two containers that give
     the same one are told apart by their id."""
     endpoints = lookup(facts, "pprof.endpoints") or []
-    names = [f"{endpoint['service']} {_where(endpoint)}" for endpoint in endpoints]
+    names = [f"{subjects.subject_of(endpoint['service'], endpoint.get('container'))} {_where(endpoint)}" for endpoint in endpoints]
     counts = Counter(names)
     found = []
     for name, endpoint in zip(names, endpoints, strict=True):
@@ -133,6 +135,40 @@ def _guarded_words(endpoint: Endpoint, part: str = "pprof") -> str:
     return f"refuses us without credentials ({endpoint[part]['status'] or endpoint['expvar']['status']})"
 
 
+# Their listen flag (github.com/prometheus/exporter-toolkit, web/kingpinflag).
+_PROMETHEUS = ("prometheus", "exporter", "alertmanager", "pushgateway")
+
+
+def _packaged(facts: Facts, endpoint: Endpoint) -> str:
+    """The distribution's program that listens, where nobody declared it as a service of theirs; empty for any other."""
+    if endpoint["declared"] or endpoint.get("container"):
+        return ""
+    for service in lookup(facts, "services.services") or ():
+        if service.get("name") == endpoint["service"] and not service.get("declared") and not service.get("container"):
+            for process in service.get("processes") or ():
+                exe = str(process.get("exe") or "")
+                if process.get("pid") == endpoint.get("pid") and exe.startswith(("/usr/bin/", "/usr/sbin/")):
+                    return exe
+    return ""
+
+
+def _advised(facts: Facts, endpoint: Endpoint, outcome: Outcome | None) -> Outcome | None:
+    """Who runs a distribution's daemon does not write its code: what they can change is where it listens, and for whom."""
+    if outcome is None or not (outcome.status == "fail" or (outcome.status == "unknown" and outcome.remediation is None)):
+        return outcome
+    exe = _packaged(facts, endpoint)
+    if not exe:
+        return outcome
+    name = exe.rsplit("/", 1)[-1]
+    flag = " (--web.listen-address=ADDRESS:PORT)" if name.replace("_", "-").split("-")[-1] in _PROMETHEUS else ""
+    port = endpoint["listener"]["port"]
+    door = f"port {port}" if port else "it"
+    hint = (f"{name} is the distribution's: bind it to loopback, or to an address of the monitoring network, by its own listen "
+            f"flag{flag}, or let the firewall admit only the monitoring server to {door}.")
+    return replace(outcome, remediation=Remediation(
+        hint=hint, command=outcome.remediation.command if outcome.remediation else "", role="pprof_guard"))
+
+
 def _blind(facts: Facts, policy: Policy) -> list[Outcome]:
     """What the collectors could not see, in one outcome at most: listeners of processes that were not ours to read.
 
@@ -197,7 +233,7 @@ def _nothing(facts: Facts, what: str) -> Outcome:
 def bind(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     listed = False
     for subject, endpoint in _listeners(facts):
-        outcome = _with_way_in(facts, endpoint, _bind(subject, endpoint))
+        outcome = _advised(facts, endpoint, _with_way_in(facts, endpoint, _bind(subject, endpoint)))
         if outcome is not None:
             listed = True
             yield outcome
@@ -241,7 +277,7 @@ def _bind(subject: str, endpoint: Endpoint) -> Outcome | None:
            "of their own are not tried, for their published ports are not known here; a published port that a Go proxy holds "
            "open on the host is a listener of its own and is tried.",
     remediation=Remediation(
-        hint=_GUARD.hint + " Until then, let the firewall close the port: the role pprof_guard does that.", role="pprof_guard"),
+        hint=_GUARD.hint + " Until then, let the firewall close the port.", role="pprof_guard"),
     needs=NEEDS,
 )
 def reachable(facts: Facts, policy: Policy) -> Iterator[Outcome]:
@@ -256,6 +292,7 @@ def reachable(facts: Facts, policy: Policy) -> Iterator[Outcome]:
                 endpoint["pprof"]["served"] or endpoint["expvar"]["served"]):
             outcome = unknown(f"Where {_where(endpoint)} is published, and so who reaches it, is not known.", subject=subject,
                               evidence=_evidence(endpoint), severity="medium")
+        outcome = _advised(facts, endpoint, outcome)
         if outcome is not None:
             listed = True
             yield outcome
@@ -276,11 +313,14 @@ def _reachable(subject: str, endpoint: Endpoint, answer: Mapping[str, Any] | Non
         return unknown(f"Port {port} was not tried from another machine.", subject=subject, evidence=_evidence(endpoint),
                        severity=_doubt_outside(endpoint))
     target = f"[{answer['address']}]:{port}" if ":" in str(answer["address"]) else f"{answer['address']}:{port}"
-    command = f"curl -sS -k -m 3 -o /dev/null -w '%{{http_code}}\\n' {endpoint.get('scheme') or 'http'}://{target}/debug/pprof/"
+    # Where expvar alone was seen, here or there, that is what there is to ask for and to mend.
+    vars_only = not answer["pprof"] and (answer["expvar"] or (
+        endpoint["expvar"]["served"] is not False and endpoint["pprof"]["served"] is False))
+    what = "/debug/vars" if vars_only else "/debug/pprof/"
+    command = f"curl -sS -k -m 3 -o /dev/null -w '%{{http_code}}\\n' {endpoint.get('scheme') or 'http'}://{target}{what}"
     evidence = [f"from the controller: {line}" for line in answer["evidence"]] + ([str(reason)] if reason else [])
-    mend = Remediation(hint=_GUARD.hint, command=command, role="pprof_guard")
+    mend = Remediation(hint=_EXPVAR if vars_only else _GUARD.hint, command=command, role="pprof_guard")
     if answer["pprof"] or answer["expvar"]:
-        what = "/debug/pprof/" if answer["pprof"] else "/debug/vars"
         return failed(f"The controller reads {what} at {target}: so does everybody with the same network path.", subject=subject,
                       actual="reachable", expected="not reachable", evidence=evidence, remediation=mend,
                       severity=None if answer["pprof"] else "high")
@@ -340,9 +380,10 @@ def public_mux(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         evidence = [*_evidence(endpoint), *endpoint.get("shared_evidence", ())]
         if mux:
             reach = ": a reverse proxy that forwards every path publishes it" if local else ""
-            yield failed(f"The application's own listener {where} serves /debug/pprof/ too{reach}; a listener of its own on "
-                         "loopback is wanted.", subject=subject, actual="shared", expected="separate", evidence=evidence,
-                         severity="high" if local else None)
+            shared = failed(f"The application's own listener {where} serves /debug/pprof/ too{reach}; a listener of its own on "
+                            "loopback is wanted.", subject=subject, actual="shared", expected="separate", evidence=evidence,
+                            severity="high" if local else None)
+            yield _advised(facts, endpoint, shared) or shared
         elif mux is False:
             yield passed(f"{where} serves debugging apart from the application.", subject=subject, actual="separate",
                          expected="separate", evidence=evidence)
@@ -368,14 +409,14 @@ def public_mux(facts: Facts, policy: Policy) -> Iterator[Outcome]:
            "of its own, and on the application's listener on loopback (a reverse proxy may publish it), as medium. Listeners "
            "that answer it with 401 or 403 pass.",
     remediation=Remediation(
-        hint="Serve expvar.Handler() on the debug listener on loopback only, and the application on a mux of its own.",
+        hint=_EXPVAR,
         role="pprof_guard"),
     needs=NEEDS,
 )
 def expvar(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     listed = False
     for subject, endpoint in _listeners(facts):
-        outcome = _with_way_in(facts, endpoint, _expvar(subject, endpoint))
+        outcome = _advised(facts, endpoint, _with_way_in(facts, endpoint, _expvar(subject, endpoint)))
         if outcome is not None:
             listed = True
             yield outcome

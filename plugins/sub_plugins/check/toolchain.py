@@ -90,6 +90,8 @@ def _nothing_to_judge(facts: Facts, policy: Policy) -> Outcome | None:
         return None
     if policy.toolchain == "required":
         return notapplicable("There is no Go on this host: toolchain.present says so.")
+    if _silent(facts):
+        return notapplicable("No Go was found; toolchain.present says which shell gave no answer.")
     return notapplicable("There is no Go on this host, and preflight_toolchain is optional.")
 
 
@@ -123,9 +125,9 @@ def _silent(facts: Facts) -> list[Entry]:
     judged="preflight_toolchain says which kind of host this is. `required`: the Go that a PATH has (or, where no PATH has one, "
            "any Go found on the disk) answers `go env`. `optional`: the same where there is one, not applicable where there is "
            "none. `absent`: any Go found anywhere fails. Where nothing was found and a shell of the user gave no answer, the "
-           "result of `required` and `absent` is unknown: that shell might have one in its PATH. A Go that does not start and "
+           "result is unknown (medium where `optional`): that shell might have one in its PATH. A Go that does not start and "
            "is in no PATH (an SDK for another machine) is no fault of an `optional` host.",
-    remediation=Remediation(hint="Install a supported Go; the role go_toolchain does it from checked archives.",
+    remediation=Remediation(hint="Install a supported Go, from an archive whose checksum was compared with go.dev/dl.",
                             role="go_toolchain", safe="apply"),
     needs=NEEDS,
 )
@@ -136,11 +138,13 @@ def present(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         return
     if not found:
         evidence = [_view(shell) for shell in _shells(facts)]
-        if policy.toolchain != "required":
-            yield notapplicable("There is no Go on this host, and preflight_toolchain is optional.", evidence=evidence)
-        elif _silent(facts):
+        if _silent(facts):
+            needed = policy.toolchain == "required"
             yield unknown(f"No Go was found, but the {_label(_silent(facts)[0])} gave no answer and may have one in its PATH.",
-                          actual=None, expected="a Go toolchain", evidence=evidence)
+                          actual=None, expected="a Go toolchain" if needed else None, evidence=evidence,
+                          severity=None if needed else "medium")
+        elif policy.toolchain != "required":
+            yield notapplicable("There is no Go on this host, and preflight_toolchain is optional.", evidence=evidence)
         else:
             yield failed("There is no Go on this host, and preflight_toolchain is required.", actual=None,
                          expected="a Go toolchain", evidence=evidence)
@@ -328,8 +332,8 @@ def supported_release(facts: Facts, policy: Policy) -> Iterator[Outcome]:
            "medium finding: a cross-compilation SDK may be wanted there. "
            "GOARCH or GOOS exported to every command of a shell is a medium finding too: each build then makes programs for "
            "another machine.",
-    remediation=Remediation(hint="Install the archive for this machine; go_toolchain checks the archive's checksum before and "
-                                 "the binary after.", role="go_toolchain", safe="apply"),
+    remediation=Remediation(hint="Install the archive for this machine (go.dev/dl), and compare its checksum before it is "
+                                 "unpacked.", role="go_toolchain", safe="apply"),
     needs=(*NEEDS, "host.goarch"),
 )
 def arch_match(facts: Facts, policy: Policy) -> Iterator[Outcome]:
@@ -599,7 +603,6 @@ def _gopath(shell: Entry) -> Outcome:
            "default sudo and systemd need not see a go: services run what was built before. Where no PATH has a go (it is "
            "called by its path) nothing is compared. A shell that gave no answer is unknown.",
     remediation=Remediation(hint="Put the Go where every shell looks: links in /usr/local/bin, which is in the PATH of all four.",
-                            command="sudo ln -s /usr/local/go/bin/go /usr/local/go/bin/gofmt /usr/local/bin/",
                             role="go_toolchain", safe="apply"),
     needs=NEEDS,
     thresholds={"must_see": Threshold(("login", "non_login"), "Kinds of shell that have to see a go where another kind does: "
@@ -638,10 +641,20 @@ def env_drift(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     for shell in blind:
         words = f"{_name(shell)} finds no go, {_name(seeing[0])} has {first}."
         yield failed(words[0].upper() + words[1:], subject=_label(shell), actual=None, expected=first,
-                     evidence=evidence, severity="low")
+                     evidence=evidence, severity="low",
+                     remediation=_link(by_root.get(seeing[0]["goroot"])) if len(views) == 1 else None)
     if seeing and len(views) == 1 and not blind and not _silent(facts):
         yield passed(f"Every shell that sees a go gets {first}.", actual=first, expected="one version",
                      evidence=evidence)
+
+
+def _link(toolchain: Entry | None) -> Remediation | None:
+    """How the Go that was found gets into every PATH; a user's own Go is not for everybody's."""
+    if toolchain is None or not toolchain["goroot"] or toolchain.get("in_home") or toolchain["kind"] == "gvm":
+        return None
+    tools = " ".join(shlex.quote(f"{toolchain['goroot']}/bin/{name}") for name in ("go", "gofmt"))
+    return Remediation(hint=env_drift.remediation.hint, command=f"sudo ln -sf {tools} /usr/local/bin/", role="go_toolchain",
+                       safe="apply")
 
 
 @check(
@@ -759,15 +772,20 @@ def _gvm(root: Entry) -> Iterator[Outcome]:
         elif not version["environment"]:
             yield failed(f"{name} under {place} has no environment file: `gvm use {name}` fails.", subject=subject,
                          actual="missing", expected=f"environments/{name}", evidence=evidence, remediation=again)
+    whole = [version["name"] for version in root["versions"]
+             if version["go"] and version["complete"] and version["environment"]
+             and (None in (_parsed(version["name"]), version["version_file"])
+                  or _parsed(version["version_file"]) == _parsed(version["name"]))]
+    choose = Remediation(hint="Choose a default by its full name.",
+                         command=f"{source} && gvm use {shlex.quote(whole[-1])} --default") if whole else Remediation(
+                             hint="No version is complete: install one again, then choose it as the default by its full name.")
     default = root["default"]
     if default is not None and default not in names and default != "system":
         yield failed(f"The default of {place} is {default}, which is not installed (there are {', '.join(names) or 'none'}).",
                      subject=f"{place} default", actual=default, expected=names,
                      evidence=[f"{place}/environments/default: {default}"],
-                     remediation=Remediation(hint="Choose a version that is there, by its full name.",
-                                             command=f"{source} && gvm use {shlex.quote(names[-1])} --default" if names else ""))
+                     remediation=choose)
     elif default is None and names:
         yield failed(f"{place} has {', '.join(names)} but no default: new shells get no Go from it.", subject=f"{place} default",
                      actual=None, expected=names, severity="low", evidence=[f"{place}/environments/default: missing"],
-                     remediation=Remediation(hint="Choose a default by its full name.",
-                                             command=f"{source} && gvm use {shlex.quote(names[-1])} --default"))
+                     remediation=choose)

@@ -164,7 +164,7 @@ def test_values(name: str, value: str, expected: str) -> None:
         (["sh", "-c", "podman run -u 1000:1000 img"], ["sh", "-c", "podman run -u 1000:1000 img"]),
         (["GODEBUG=http2client=0,SECRET=x"], [f"GODEBUG=http2client=0,SECRET={R}"]),
         (["user=sa;password=hunter"], [f"user=sa;password={R}"]),
-        (["-dsn2", "server=h;user=sa;password=hunter"], ["-dsn2", f"server=h;user=sa;password={R}"]),
+        (["-conn2", "server=h;user=sa;password=hunter"], ["-conn2", f"server=h;user=sa;password={R}"]),
         (["sid=9f86d081884c7d659a2feaa0c55ad015,x=1"], [f"sid={R},x=1"]),
         (["podman", "run", "example.org/token:1.2", "token-proxy:1.2"], ["podman", "run", "example.org/token:1.2", "token-proxy:1.2"]),
         ([], []),

@@ -79,6 +79,7 @@ def shown(report: model.Report) -> Page:
 def test_without_a_script_it_says_what_matters(shown: Page) -> None:
     for words in (
         "Not ready", "3 findings block 4 of 12 hosts; 1 host gave no result; 2 checks could not be judged on 1 host.",
+        "1 of 30 checks was not selected on 1 of 11 hosts.", "Not ready edge2 edge1 web4 web3", "No result pay2", "Results329",
         "Make the unit's limit take effect: restart the service, or raise what caps it.", "limits.nofile_effective",
         "api runs with 1024 open files; its unit asks for 65536.", "sudo systemctl restart api.service", "web3", "web4", "edge2",
         "/proc/812/limits: Max open files 1024 1024 files", "The limits of pay (pid 901) could not be read: permission denied.",
@@ -249,6 +250,19 @@ def test_other_verdicts(verdict: str, results: list[engine.Result], headline: st
     assert headline in shown.words
     opened = [attributes["data-key"] for tag, attributes in shown.elements if tag == "details" and "open" in attributes]
     assert opened == (["limits.nofile_effective:unknown:critical:unclear"] if verdict == "inconclusive" else [])
+
+
+def test_many_hosts_that_are_not_ready_are_counted_not_listed() -> None:
+    words = page(build(crowd(200))).words
+    assert "Not ready web0 web1 web2 web3 web4 web5 web6 web7 and 192 more" in words
+
+
+def test_the_panel_of_one_host_counts_findings_as_its_headline_does() -> None:
+    one = fleet.result("limits.nofile_effective", "fail", "It fails.")
+    results = [{**one.as_dict(), "subject": subject} for subject in "abc"]
+    host = {"format": 1, "name": "a", "reachable": True, "verdict": "not_ready", "results": results}
+    words = page(build([host])).words
+    assert "1 finding blocks the host." in words and "1 blocking" in words and "3 blocking" not in words
 
 
 def test_no_host_gives_a_page() -> None:

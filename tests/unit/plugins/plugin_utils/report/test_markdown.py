@@ -25,7 +25,8 @@ def host(name: str, **result: Any) -> dict[str, Any]:
 def test_fleet() -> None:
     text = render(fleet.documents(), model.Baseline("before", "", {}))
     assert text.startswith(
-        "## ❌ Not ready\n\n3 findings block 4 of 12 hosts; 1 host gave no result; 2 checks could not be judged on 1 host.\n")
+        "## ❌ Not ready\n\n3 findings block 4 of 12 hosts; 1 host gave no result; 2 checks could not be judged on 1 host. "
+        "1 of 30 checks was not selected on 1 of 11 hosts.\n")
     assert ("| critical 🆕 | `limits.nofile_effective` | api runs with 1024 open files; its unit asks for 65536.<br>"
             "… and 1 more reason | `web3`, `web4`, `edge2` |\n") in text
     assert "| `pay2` | unreachable: ssh: connect to host 10.20.0.52 port 22: Connection timed out |\n" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def test_totals(report: model.Report) -> None:
         "results": {"pass": 268, "fail": 13, "error": 1, "unknown": 2, "notapplicable": 45, "notselected": 1},
         "failed": {"critical": 7, "high": 0, "medium": 5, "low": 0, "info": 0},
         "waived": 1,
+        "checks": {"total": 30, "notselected": 1},
     }
     assert sum(report.document["summary"]["results"].values()) == sum(len(one["results"]) for one in report.document["hosts"])
 
@@ -145,8 +147,7 @@ NOTICE = fleet.result("host.inodes", "unknown", "Not readable.")
     pytest.param([host("a", fail(check="pprof.bind"))], "1 finding blocks the host.",
                  ["Mend pprof.bind: It fails.", "Verify again."], id="one blocker, without a hint"),
     pytest.param([host("a", fail()), host("b", fail(), fail(check="pprof.bind"))], "2 findings block all 2 hosts.",
-                 ["Make the unit's limit take effect: restart the service, or raise what caps it.", "Mend pprof.bind: It fails.",
-                  "Verify again."], id="blockers"),
+                 ["It fails.", "Mend pprof.bind: It fails.", "Verify again."], id="blockers"),
     pytest.param([host("a", UNKNOWN, verdict="inconclusive"), host("b", verdict="ready")],
                  "1 check could not be judged on 1 of 2 hosts.", ["Clear up 1 check that could not be judged.", "Verify again."],
                  id="not judged"),
@@ -201,10 +202,61 @@ def test_advice_is_the_only_way_or_the_check_s_own(hints: tuple[str, ...], advic
 
 
 def test_one_way_to_mend_is_one_step(report: model.Report) -> None:
-    assert [(step.do, step.where) for step in report.steps[:2]] == [
-        ("Make the unit's limit take effect: restart the service, or raise what caps it.",
-         "api, gateway on web3, web4, edge2"),
-        ("Let pprof listen on 127.0.0.1:6060, or close port 6060 to other machines.", "gateway tcp 0.0.0.0:6060 on edge1, edge2")]
+    assert [(step.do, step.how, step.where) for step in report.steps[:2]] == [
+        ("api runs with 1024 open files; its unit asks for 65536.",
+         "Make the unit's limit take effect: restart the service, or raise what caps it.", "api, gateway on web3, web4, edge2"),
+        ("pprof of gateway listens on 0.0.0.0:6060; a loopback address is wanted.",
+         "Let pprof listen on 127.0.0.1:6060, or close port 6060 to other machines.",
+         "gateway tcp 0.0.0.0:6060 on edge1, edge2")]
+
+
+@pytest.mark.parametrize(("subjects", "checks", "steps"), [
+    (("api [::]:6060", "api [::]:6060"), ("pprof.bind", "pprof.reachable"), 1),
+    (("api [::]:6060", "api [::]:6061"), ("pprof.bind", "pprof.reachable"), 2),
+    (("api [::]:6060", "api [::]:6060"), ("pprof.bind", "services.active"), 2),
+    (("api", "api"), ("services.active", "services.present"), 2),
+    (("", ""), ("pprof.bind", "pprof.reachable"), 2),
+])
+def test_findings_about_one_listener_are_one_step(subjects: tuple[str, str], checks: tuple[str, str], steps: int) -> None:
+    results = [fail(subject, check=check, remediation=Remediation(hint=f"Mend {check}."))
+               for subject, check in zip(subjects, checks)]
+    report = build(host("a", *results))
+    assert [step.how for step in report.steps[:-1]] == [f"Mend {check}." for check in checks[:steps]]
+    assert len(report.findings) == 2
+
+
+def test_counts_of_a_host_are_findings_and_checks() -> None:
+    passed = fleet.result("pprof.bind", "pass", "Well.")
+    row, = build(host("a", fail("api"), fail("web"), fleet.result("limits.nofile_effective", "pass", "Well.", subject="x"),
+                      passed, passed, fleet.result("pprof.expvar", "notapplicable", "No."))).hosts
+    assert (row.kinds["blocker"], row.passed, row.judged) == (1, 1, 5)
+
+
+OUT = fleet.result("pprof.bind", "notselected", "Not named by preflight_checks.")
+IN = fleet.result("pprof.expvar", "pass", "Well.")
+
+
+@pytest.mark.parametrize(("hosts", "verdict", "headline", "unselected"), [
+    pytest.param([host("a", IN, verdict="ready")], "ready", "No open finding on the host.", "", id="all"),
+    pytest.param([host("a", IN, OUT, verdict="ready")], "ready", "No open finding on the host.",
+                 "1 of 2 checks was not selected.", id="a part"),
+    pytest.param([host("a", IN, OUT, verdict="ready"), host("b", IN, verdict="ready")], "ready",
+                 "No open finding on any of 2 hosts.", "1 of 2 checks was not selected on 1 of 2 hosts.", id="a part of one host"),
+    pytest.param([host("a", OUT, verdict="inconclusive")], "inconclusive", "No check was selected.",
+                 "1 of 1 check was not selected.", id="nothing"),
+    pytest.param([host("a", OUT, verdict="inconclusive"), host("b", IN, verdict="ready")], "inconclusive",
+                 "No check was selected on 1 of 2 hosts.", "1 of 2 checks was not selected on 1 of 2 hosts.", id="nothing on one"),
+    pytest.param([host("a", fleet.result("pprof.bind", "notapplicable", "No."), verdict="inconclusive")], "inconclusive",
+                 "No check judged anything.", "", id="nothing applies"),
+])
+def test_what_was_not_selected_is_said(
+    hosts: list[dict[str, Any]], verdict: str, headline: str, unselected: str,
+) -> None:
+    report = build(*hosts)
+    assert (report.verdict, report.headline, report.unselected) == (verdict, headline, unselected)
+    assert report.said == f"{headline} {unselected}".strip()
+    if headline.startswith("No check was selected"):
+        assert [step.do for step in report.steps] == ["Select checks.", "Verify again."]
 
 
 def test_steps_are_bounded() -> None:
@@ -316,9 +368,21 @@ class TestReadBaseline:
             model.read_baseline(path)
         assert str(caught.value) == message
 
-    def test_refuses_a_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=r"^it cannot be read: Is a directory$"):
-            model.read_baseline(tmp_path)
+    def test_refuses_what_is_no_regular_file(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        for path, message in (
+            (tmp_path, "it cannot be read: Is a directory"), (tmp_path / "pipe", "it is no regular file"),
+            (Path("/dev/zero"), "it is no regular file"),
+        ):
+            with pytest.raises(ValueError, match=f"^{message}$"):
+                model.read_baseline(path)
+
+    def test_refuses_a_file_beyond_the_limit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "report.json"
+        with path.open("wb") as stream:
+            stream.truncate(model.BASELINE_LIMIT + 1)
+        with pytest.raises(ValueError, match=r"^it is larger than 256 MB$"):
+            model.read_baseline(path)
 
     def test_later_minor_versions_are_read(self, tmp_path: Path) -> None:
         path = tmp_path / "report.json"

@@ -97,6 +97,19 @@ def test_an_older_report_survives_a_failure_half_way(
     assert names(run_dir) == ["facts", "hosts", "report.json", "run.json"]
 
 
+@pytest.mark.parametrize("one", ["json", "html", "junit", "md"])
+def test_an_older_report_survives_a_folder_of_a_file_s_name(report: model.Report, run_dir: Path, tmp_path: Path, one: str) -> None:
+    folder = tmp_path / "out"
+    store.write(report, ALL, folder, run_dir)
+    (folder / store.FILES[one]).unlink()
+    (folder / store.FILES[one]).mkdir()
+    before = {path: path.read_bytes() for path in (*folder.iterdir(), *run_dir.iterdir()) if path.is_file()}
+    with pytest.raises(IsADirectoryError) as caught:
+        store.write(model.build({**fleet.run(), "id": "next"}, [], {}), ALL, folder, run_dir)
+    assert caught.value.filename == str(folder / store.FILES[one])
+    assert {path: path.read_bytes() for path in (*folder.iterdir(), *run_dir.iterdir()) if path.is_file()} == before
+
+
 class TestPrune:
     @staticmethod
     def runs(folder: Path, count: int, *, finished: bool = True) -> list[Path]:

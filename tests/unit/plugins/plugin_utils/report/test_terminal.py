@@ -38,10 +38,8 @@ Blocks
             pprof of gateway listens on 0.0.0.0:6060; a loopback address is wanted.
   critical  pprof.reachable  edge1, edge2
             The controller fetched /debug/pprof/ from 10.20.0.31:6060 without a… (and 1 more reason)
-
 No result
   pay2  unreachable: ssh: connect to host 10.20.0.52 port 22: Connection timed out
-
 Could not be judged
   critical  limits.nofile_effective  pay1
             The limits of pay (pid 901) could not be read: permission denied.

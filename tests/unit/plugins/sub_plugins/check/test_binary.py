@@ -71,7 +71,7 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("runs-emulated", row(
             subject="api", edits={**both("api", elf__machine="arm64"),
                                   **proc("api", emulator={"path": "/usr/bin/qemu-aarch64-static"})},
-            status="fail", severity="critical", role="release", evidence="/proc/PID/exe: /usr/bin/qemu-aarch64-static",
+            status="fail", severity="critical", role="release", evidence="/proc/211/exe: /usr/bin/qemu-aarch64-static",
             reason="/opt/api/releases/1/api is built for arm64, this machine is amd64: it runs only through an "
                    "emulator (/usr/bin/qemu-aarch64-static).")),
         ("runs-in-an-unseen-emulator", row(
@@ -221,6 +221,12 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             subject="etcd", status="fail", severity="info",
             reason="/usr/bin/etcd is built with Go 1.19.8, which upstream has not supported since 2023-08-08; its distribution "
                    "maintains it; 1.27 and 1.26 are supported.")),
+        ("distribution-in-a-container", row(
+            subject="etcd (podman container)", edits=of("etcd", container={"runtime": "podman", "id": "0123456789ab"}),
+            status="fail", severity="info",
+            evidence="in the podman container 0123456789ab: paths and users are the container's",
+            reason="/usr/bin/etcd is built with Go 1.19.8, which upstream has not supported since 2023-08-08; the image's "
+                   "distribution maintains it; 1.27 and 1.26 are supported.")),
         ("distribution-declared", row(
             subject="etcd", edits=of("etcd", declared=True), status="fail",
             reason="/usr/bin/etcd is built with Go 1.19.8, which upstream has not supported since 2023-08-08; 1.27 and 1.26 are "
@@ -331,9 +337,9 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("from-memory", row(subject="api", edits=proc("api", exe="/memfd:runc", exe_deleted=True, same_file=False),
                             status="notapplicable", reason="It runs from memory, not from a file.")),
         ("container-not-compared", row(
-            subject="api", edits={**IN_CONTAINER, **proc("api", same_file=None)}, status="notapplicable",
+            subject="api (docker container)", edits={**IN_CONTAINER, **proc("api", same_file=None)}, status="notapplicable",
             reason="It runs in the docker container 0123456789ab; its file there was not compared.")),
-        ("container", row(subject="api", edits={**IN_CONTAINER, **DEPLOYED}, status="fail", command="",
+        ("container", row(subject="api (docker container)", edits={**IN_CONTAINER, **DEPLOYED}, status="fail", command="",
                           reason="/opt/api/releases/1/api was replaced after api (PID 211) started: the old file still runs.")),
         ("as-a-user", row(
             base=USER, subject="api", status="unknown",
@@ -381,7 +387,8 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("deployers-file", row(subject="api", edits=proc("api", running__owner="deploy"), status="pass",
                                reason="/opt/api/releases/1/api belongs to deploy; only root and deploy can replace it.")),
         ("in-a-container", row(
-            subject="api", edits={**IN_CONTAINER, **proc("api", running__writable_by=["/app is writable by everybody (0777)"])},
+            subject="api (docker container)",
+            edits={**IN_CONTAINER, **proc("api", running__writable_by=["/app is writable by everybody (0777)"])},
             status="notapplicable", reason="It runs in the docker container 0123456789ab: its image decides.")),
         ("owner-unread", row(
             subject="api", status="unknown", reason="The owner of /opt/api/releases/1/api was not read (permission denied).",

@@ -104,7 +104,7 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("not-told", row(subject="api", edits=of("api", properties__LimitNOFILE=...), **WANTS, status="unknown",
                          reason="systemd does not tell LimitNOFILE= of api.service.")),
         ("in-a-container", row(
-            subject="api", edits=IN_CONTAINER, **WANTS, status="notapplicable",
+            subject="api (docker container)", edits=IN_CONTAINER, **WANTS, status="notapplicable",
             reason="It runs in the docker container 0123456789ab: the container's runtime starts it, not a unit of this host.")),
     ],
     "limits.nofile_effective": [
@@ -155,7 +155,8 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("lowers-itself", row(
             subject="api", edits=nofile("api", 1024, 20000), status="fail", role="service_limits",
             reason="The running process may open 1024 files; api.service asks for 20000.")),
-        ("container", row(subject="api", edits={**IN_CONTAINER, **nofile("api", 1024, 1024)}, **WANTS, status="fail", command="",
+        ("container", row(subject="api (docker container)", edits={**IN_CONTAINER, **nofile("api", 1024, 1024)}, **WANTS,
+                          status="fail", command="", evidence="in the docker container 0123456789ab: ",
                           reason="The running process may open 1024 files; 65536 are wanted (declared).")),
         ("by-hand-discovered", row(
             subject="hand", edits=nofile("hand", 1024, 1024), status="fail", severity="medium",
@@ -341,8 +342,8 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             subject="api", edits=environ("api", GOMEMLIMIT="512M"), status="unknown",
             reason="GOMEMLIMIT=512M cannot be read by Go, and yet the program runs.")),
         ("in-a-container", row(
-            subject="api", edits={**IN_CONTAINER, **cgroup("api", memory_max=512 * MIB), **environ("api", GOMEMLIMIT="600MiB")},
-            status="fail", command="", role="",
+            subject="api (docker container)", status="fail", command="", role="",
+            edits={**IN_CONTAINER, **cgroup("api", memory_max=512 * MIB), **environ("api", GOMEMLIMIT="600MiB")},
             reason="GOMEMLIMIT is 600 MiB, not below the control group's memory_max (512 MiB): the kernel acts before Go does.")),
     ],
     "limits.gomaxprocs": [

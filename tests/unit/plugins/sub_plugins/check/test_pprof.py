@@ -277,11 +277,12 @@ def test_bind_in_a_container():
     assert reason == ("/debug/pprof/ is served to anybody on [::]:18080 inside its container's network: for everything on that "
                       "network, and wherever the port is published; loopback or a unix socket is wanted.")
     assert run(facts, "pprof.reachable") == {
-        "shop [::]:18080": ("unknown", "medium", "Where [::]:18080 is published, and so who reaches it, is not known.")}
-    assert short(run(facts, "pprof.expvar")) == {"shop [::]:18080": ("fail", "medium")}
+        "shop (podman container) [::]:18080": (
+            "unknown", "medium", "Where [::]:18080 is published, and so who reaches it, is not known.")}
+    assert short(run(facts, "pprof.expvar")) == {"shop (podman container) [::]:18080": ("fail", "medium")}
     # With the host's network it is a listener of the host.
     facts["pprof"]["endpoints"][0]["namespace"] = "host"
-    assert short(run(facts, "pprof.bind")) == {"shop [::]:18080": ("fail", "critical")}
+    assert short(run(facts, "pprof.bind")) == {"shop (podman container) [::]:18080": ("fail", "critical")}
 
 
 def test_two_containers_of_one_service_are_told_apart():
@@ -290,7 +291,7 @@ def test_two_containers_of_one_service_are_told_apart():
     second = copy.deepcopy(first)
     first["container"], second["container"] = {"runtime": "docker", "id": "aaa"}, {"runtime": "docker", "id": "bbb"}
     facts["pprof"]["endpoints"].append(second)
-    assert set(run(facts, "pprof.bind")) == {"shop [::]:18080 @aaa", "shop [::]:18080 @bbb"}
+    assert set(run(facts, "pprof.bind")) == {"shop (docker container) [::]:18080 @aaa", "shop (docker container) [::]:18080 @bbb"}
 
 
 @pytest.mark.parametrize(("edits", "status", "severity"), [
@@ -339,6 +340,30 @@ def test_reachable(edits, status, severity, reason):
     [(found, weight, said)] = run(answer(only("shop"), **edits), "pprof.reachable").values()
     assert (found, weight) == (status, severity)
     assert reason is None or said == reason
+
+
+def test_reachable_expvar_alone_is_asked_for_and_mended_as_expvar():
+    facts = answer(only("shop"), pprof=False)
+    [result] = engine.run([CHECKS["pprof.reachable"]], facts, Policy())
+    assert result.remediation.command.endswith(" http://192.0.2.2:18080/debug/vars")
+    assert result.remediation.hint == CHECKS["pprof.expvar"].remediation.hint
+
+
+@pytest.mark.parametrize("check", ["pprof.bind", "pprof.reachable", "pprof.public_mux", "pprof.expvar"])
+@pytest.mark.parametrize(("exe", "edits", "hint"), [
+    ("/usr/bin/prometheus-node-exporter", {}, "flag (--web.listen-address=ADDRESS:PORT), or let the firewall admit"),
+    ("/usr/sbin/shopd", {}, "by its own listen flag, or let the firewall admit only the monitoring server to port 18080."),
+    ("/usr/bin/shop", {"declared": True}, "mux"),
+    ("/usr/bin/shop", {"container": {"runtime": "podman", "id": "aaa"}}, "mux"),
+    ("/opt/shop/shop", {}, "mux"),
+])
+def test_what_an_operator_can_do_about_a_distributions_daemon(check, exe, edits, hint):
+    facts = only("shop", **edits)
+    [endpoint] = facts["pprof"]["endpoints"]
+    facts["services"] = {"services": [{"name": "shop", "declared": False, "container": edits.get("container"),
+                                       "processes": [{"pid": endpoint["pid"], "exe": exe, "go": True}]}]}
+    results = [one for one in engine.run([CHECKS[check]], facts, Policy()) if one.status == "fail"]
+    assert results and all(hint in one.remediation.hint for one in results)
 
 
 def test_reachable_of_a_listener_that_the_host_saw_serve_pprof_only():

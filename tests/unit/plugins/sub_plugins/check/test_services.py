@@ -65,7 +65,7 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             reason="api.service is installed, but its program /opt/api/current/api is not executable: it cannot start.")),
         ("program-in-an-image", row(base=TROUBLE, subject="missing", edits=prop("missing", RootDirectory="/srv/image"),
                                     status="pass", reason="missing.service is installed.")),
-        ("in-a-container", row(subject="api", edits=IN_CONTAINER, status="pass",
+        ("in-a-container", row(subject="api (podman container)", edits=IN_CONTAINER, status="pass",
                                reason="It runs as PID 211 in the podman container 0123456789ab.")),
         ("by-hand", row(subject="api", edits=BY_HAND, status="pass", reason="It runs as PID 211, without a systemd unit.")),
         ("systemd-silent", row(subject="api", edits={**NO_SYSTEMD, **NOT_RUNNING}, status="unknown",
@@ -150,7 +150,7 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("users-own-discovered", row(
             subject="api", edits={**USERS_OWN, **discovered("api")}, status="notapplicable",
             reason="api.service belongs to a user's own systemd, whose properties were not read.")),
-        ("in-a-container", row(subject="api", edits=IN_CONTAINER, status="notapplicable", reason=RUNS_IN)),
+        ("in-a-container", row(subject="api (podman container)", edits=IN_CONTAINER, status="notapplicable", reason=RUNS_IN)),
         ("by-hand", row(subject="hand", status="notapplicable", reason=HAND)),
     ],
     "services.restart_policy": [
@@ -217,7 +217,8 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("root-discovered", row(subject="hand", status="fail", severity="low",
                                 reason="hand runs as root; a user of its own is wanted.")),
         ("root-in-a-container", row(
-            subject="api", edits={**IN_CONTAINER, **of("api", processes__0__uid=0, processes__0__user="root")}, status="fail",
+            subject="api (podman container)",
+            edits={**IN_CONTAINER, **of("api", processes__0__uid=0, processes__0__user="root")}, status="fail",
             severity="low", reason="api runs as root in the podman container 0123456789ab; a user of its own is wanted.")),
         ("container-engine", row(subject="hand", edits=of("hand", processes__0__exe="/usr/bin/dockerd"), status="notapplicable",
                                  reason="dockerd needs root by what it does.")),
