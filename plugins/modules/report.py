@@ -90,7 +90,7 @@ verdict:
   returned: success
   sample: not_ready
 msg:
-  description: The verdict in one sentence.
+  description: What stands between the fleet and its traffic, and how many checks were not selected, where any were not.
   type: str
   returned: success
   sample: 3 findings block 4 of 12 hosts; 1 host gave no result.
