@@ -44,10 +44,12 @@ def fault(**variables):
                  "preflight_services: [0] (api): unknown key 'nofiles'; did you mean nofile? allowed are name, unit, binary",
                  id="unknown key"),
     pytest.param({"preflight_services": [{"name": "api", "pprof": "http://127.0.0.1:sixty"}]},
-                 "preflight_services: [0] (api): pprof: 'http://127.0.0.1:sixty' is not a URL that can be asked: 'sixty' is not a port number from 1 to 65535",
+                 "preflight_services: [0] (api): pprof: 'http://127.0.0.1:sixty' is not a URL that can be asked: "
+                 "'sixty' is not a port number from 1 to 65535",
                  id="port no number"),
     pytest.param({"preflight_services": [{"name": "api", "pprof": "http://127.0.0.1:99999"}]},
-                 "preflight_services: [0] (api): pprof: 'http://127.0.0.1:99999' is not a URL that can be asked: '99999' is not a port number", id="port too big"),
+                 "preflight_services: [0] (api): pprof: 'http://127.0.0.1:99999' is not a URL that can be asked: "
+                 "'99999' is not a port number", id="port too big"),
     pytest.param({"preflight_services": [{"name": "api", "health": "ftp://x"}]},
                  "preflight_services: [0] (api): health: 'ftp://x' is not a URL that begins with http://, https://, unix://",
                  id="scheme"),
@@ -98,7 +100,8 @@ def test_faults(variables, message):
 
 
 @pytest.mark.parametrize(("variables", "message"), [
-    pytest.param({"preflight_timeout": value}, f"preflight_timeout: {value!r} is not a whole number from 1 to 3600", id=f"timeout {value!r}")
+    pytest.param({"preflight_timeout": value}, f"preflight_timeout: {value!r} is not a whole number from 1 to 3600",
+                 id=f"timeout {value!r}")
     for value in (0, -5, "soon", 1.5, None, 10**12, True)
 ] + [
     pytest.param({"preflight_keep_runs": "all"}, "preflight_keep_runs: 'all' is not a whole number from 0", id="runs"),
