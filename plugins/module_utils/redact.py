@@ -283,12 +283,12 @@ def _redact_assigned(text: str) -> str:
         separator, outer = match.group("sep").strip(), match.group("outer")
         opening = re.compile(r"(\\{0,3})([\"'])").match(text, position)
         if outer and not match.group("inner"):
-            kind = r"(?:\\.|[^\\%s])" % outer  # "NAME=value with blanks"
+            kind = r"(?:\\.|\\\Z|[^\\%s])" % outer  # "NAME=value with blanks"
         elif opening:
             pieces.append(opening.group(0))
             position = opening.end()
             # In JSON inside a string every quote has a backslash before it: that ends the value too.
-            kind = r"(?!\\{1,3}[\"'])[^\"']" if opening.group(1) else r"(?:\\.|[^\\%s])" % opening.group(2)
+            kind = r"(?!\\{1,3}[\"'])[^\"']" if opening.group(1) else r"(?:\\.|\\\Z|[^\\%s])" % opening.group(2)
         elif separator == ":" and strength < 3:
             continue  # prose: "key: not found"
         elif match.group("inner"):
@@ -297,15 +297,16 @@ def _redact_assigned(text: str) -> str:
             kind = r"[^\s\"',;&=]"
         else:
             kind = r"[^\s\"']"  # a password may hold anything
+        if text.startswith(REDACTED, position) and not re.compile(kind, re.DOTALL).match(text, position + len(REDACTED)):
+            pieces.append(REDACTED)  # hidden already, and nothing glued to it
+            position += len(REDACTED)
+            continue
         # What is not hidden is looked at again from within: the bound keeps that linear.
         value = re.compile("(?:%s){1,4097}" % kind, re.DOTALL).match(text, position)
         if value is None or (not separator and not opening and value.group(0).startswith("-")):
             continue
         plain = _plain(strength, value.group(0))
         if plain == value.group(0):
-            if plain == REDACTED:
-                pieces.append(plain)
-                position = value.end()
             continue
         pieces.append(plain)
         whole = re.compile("(?:%s)+" % kind, re.DOTALL).match(text, position)
