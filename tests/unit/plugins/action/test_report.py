@@ -55,7 +55,7 @@ def test_writes_the_report_and_returns_little(run_dir: Path, tmp_path: Path, scr
     assert {key: value for key, value in result.items() if key != "counts"} == {
         "changed": False, "verdict": "not_ready", "report_dir": str(folder),
         "msg": "3 findings block 4 of 12 hosts; 1 host gave no result; 2 checks could not be judged on 1 host. "
-                   "1 of 30 checks was not selected on 1 of 11 hosts.",
+        "1 of 30 checks was not selected on 1 of 11 hosts.",
         "verdicts": {"web1": "ready", "web2": "ready", "web3": "not_ready", "web4": "not_ready", "edge1": "not_ready",
                      "edge2": "not_ready", "job1": "ready_with_warnings", "job2": "ready_with_warnings",
                      "db1": "ready_with_warnings", "cache1": "ready", "pay1": "inconclusive", "pay2": "inconclusive"},
