@@ -123,6 +123,11 @@ def controller(count: int, folder: Path) -> dict[str, Any]:
     return result
 
 
+def save(results: dict[str, Any], path: Path) -> None:
+    """After every part, so that one that breaks does not cost the others."""
+    path.write_text(json.dumps(results, indent=2) + "\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, nargs="+", default=[1, 10, 50], help="how many SSH hosts, one run each")
@@ -138,14 +143,16 @@ def main() -> int:
         folder = Path(name)
         if arguments.hosts:
             results["ssh"] = over_ssh(sorted(arguments.hosts), arguments.rounds, folder)
+            save(results, arguments.output)
         if arguments.stand_ins:
             results["controller"] = controller(arguments.stand_ins, folder)
+            save(results, arguments.output)
         if not arguments.skip_report:
-            answer = subprocess.run([sys.executable, str(ROOT / "bench/report.py"), "--json"], check=True, text=True,
-                                    stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT / "collections")})
-            results["report"] = json.loads(answer.stdout)
-            print("report:", json.dumps(results["report"]))
-    arguments.output.write_text(json.dumps(results, indent=2) + "\n")
+            figures = folder / "report.json"
+            module = "ansible_collections.goready.preflight.bench.report"
+            subprocess.run([sys.executable, "-m", module, "--json", str(figures)], check=True, cwd=ROOT / "collections")
+            results["report"] = json.loads(figures.read_text())
+            save(results, arguments.output)
     print(f"written to {arguments.output}")
     return 0
 
