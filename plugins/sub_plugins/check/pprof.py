@@ -10,7 +10,7 @@ no finding, whatever else it serves (/metrics, /healthz).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -215,6 +215,20 @@ def _nothing(facts: Facts, what: str) -> Outcome:
     return passed(f"{what} ({count} listener{'s' if count > 1 else ''} of Go processes asked).", evidence=shown[:SHOWN] + more)
 
 
+def _each_listener(facts: Facts, policy: Policy, judge: Callable[[str, Endpoint], Outcome | None], nothing: str) -> Iterator[Outcome]:
+    """What ``judge`` says of every listener, what was hidden from us, and where there is neither, that there is ``nothing``."""
+    listed = False
+    for subject, endpoint in _listeners(facts):
+        outcome = _advised(facts, endpoint, _with_way_in(facts, endpoint, judge(subject, endpoint)))
+        if outcome is not None:
+            listed = True
+            yield outcome
+    hidden = _blind(facts, policy)
+    yield from hidden
+    if not listed and not hidden:
+        yield _nothing(facts, nothing)
+
+
 @check(
     "pprof.bind",
     title="pprof listens on loopback or a unix socket only",
@@ -231,16 +245,7 @@ def _nothing(facts: Facts, what: str) -> Outcome:
     needs=NEEDS,
 )
 def bind(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    listed = False
-    for subject, endpoint in _listeners(facts):
-        outcome = _advised(facts, endpoint, _with_way_in(facts, endpoint, _bind(subject, endpoint)))
-        if outcome is not None:
-            listed = True
-            yield outcome
-    hidden = _blind(facts, policy)
-    yield from hidden
-    if not listed and not hidden:
-        yield _nothing(facts, "No listener serves /debug/pprof/")
+    yield from _each_listener(facts, policy, _bind, "No listener serves /debug/pprof/")
 
 
 def _bind(subject: str, endpoint: Endpoint) -> Outcome | None:
@@ -414,16 +419,7 @@ def public_mux(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     needs=NEEDS,
 )
 def expvar(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    listed = False
-    for subject, endpoint in _listeners(facts):
-        outcome = _advised(facts, endpoint, _with_way_in(facts, endpoint, _expvar(subject, endpoint)))
-        if outcome is not None:
-            listed = True
-            yield outcome
-    hidden = _blind(facts, policy)
-    yield from hidden
-    if not listed and not hidden:
-        yield _nothing(facts, "No listener serves /debug/vars")
+    yield from _each_listener(facts, policy, _expvar, "No listener serves /debug/vars")
 
 
 def _expvar(subject: str, endpoint: Endpoint) -> Outcome | None:
