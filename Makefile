@@ -6,7 +6,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight test lint unit integration browser molecule bench docs build lab-up lab-down clean
+.PHONY: help preflight remediate test lint unit integration browser molecule bench docs build lab-up lab-down clean
 
 help:  ## What there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,11 +24,19 @@ $(VENV)/.test: $(VENV)/.preflight requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+# Ansible ends with 0 where no host matches: a misspelt inventory or --limit would pass the gate.
+define some_host
+@if $(BIN)/ansible-playbook $(1).yml -i $(INVENTORY) $(ARGS) --list-hosts 2>/dev/null | sed -n 1,4p | grep -q 'hosts (0)'; then \
+  echo "$(1): no host matches INVENTORY=$(INVENTORY) $(ARGS): nothing was verified" >&2; exit 2; fi
+endef
+
 preflight: $(VENV)/.preflight  ## Verify this machine, or INVENTORY=... with ARGS='...'
-	@# Ansible ends with 0 where no host matches: a misspelt inventory or --limit would pass the gate.
-	@if $(BIN)/ansible-playbook preflight.yml -i $(INVENTORY) $(ARGS) --list-hosts 2>/dev/null | grep -q 'hosts (0)'; then \
-	  echo "preflight: no host matches INVENTORY=$(INVENTORY) $(ARGS): nothing was verified" >&2; exit 2; fi
+	$(call some_host,preflight)
 	@$(BIN)/ansible-playbook preflight.yml -i $(INVENTORY) $(ARGS)
+
+remediate: $(VENV)/.preflight  ## Verify, mend what failed and may be mended, verify again
+	$(call some_host,remediate)
+	@$(BIN)/ansible-playbook remediate.yml -i $(INVENTORY) $(ARGS)
 
 test: $(VENV)/.test  ## Everything CI runs
 	@tests/run all

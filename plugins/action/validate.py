@@ -13,7 +13,10 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
 
-from ansible_collections.goready.preflight.plugins.plugin_utils import engine, hostdoc, policy, version
+from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, engine, hostdoc, policy, version
+
+# The variables that a host may have values of its own for.
+_OF_HOSTS = (*policy.DEFAULTS, *policy.REMEDIATION_DEFAULTS)
 
 
 class ActionModule(ActionBase):
@@ -25,11 +28,13 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        self.validate_argument_spec({})
+        _spec, args = self.validate_argument_spec({
+            "mode": {"type": "str", "choices": ["verify", "remediate"], "default": "verify"},
+        })
         task_vars = task_vars or {}
         hosts = [str(host) for host in task_vars.get("ansible_play_hosts_all") or [task_vars["inventory_hostname"]]]
         faults: list[str] = []
-        values = _templated([*policy.DEFAULTS, *policy.RUN_DEFAULTS], task_vars, self._templar.template, faults)
+        values = _templated([*_OF_HOSTS, *policy.RUN_DEFAULTS], task_vars, self._templar.template, faults)
         settings = None
         if not faults:
             faults += _host_faults(hosts, values, task_vars.get("hostvars") or {})
@@ -50,7 +55,7 @@ class ActionModule(ActionBase):
             hostdoc.write_json(run_dir / "run.json", {
                 "id": run_id, "started": started.isoformat(timespec="seconds"),
                 "profile": values.get("preflight_profile", "standard"), "gate": values.get("preflight_gate", "high"),
-                "mode": "check" if self._task.check_mode else "verify",
+                "mode": _mode(args["mode"], bool(self._task.check_mode)),
                 "collection_version": version.collection_version(), "ansible_version": ansible_version,
                 "hosts": hosts, "formats": list(settings.formats),
                 "baseline": str(settings.baseline) if settings.baseline else None,
@@ -84,7 +89,7 @@ def _host_faults(hosts: list[str], variables: Mapping[str, Any], hostvars: Mappi
     for host in hosts:
         faults: list[str] = []
         # Role defaults and play variables are not in hostvars (which template what they give): those of the task stand in.
-        own = _templated(policy.DEFAULTS, hostvars.get(host, {}), lambda value: value, faults)
+        own = _templated(_OF_HOSTS, hostvars.get(host, {}), lambda value: value, faults)
         values = {**variables, **own}
         key = engine.canonical(values) + "".join(faults)
         if key not in seen:
@@ -98,8 +103,20 @@ def _host_faults(hosts: list[str], variables: Mapping[str, Any], hostvars: Mappi
 
 
 def _faults(values: Mapping[str, Any]) -> list[str]:
+    faults: list[str] = []
     try:
-        policy.parse(values)
+        checks = policy.parse(values).checks
     except policy.PolicyError as exc:
-        return exc.faults
-    return []
+        faults += exc.faults
+        checks = catalogue.load()
+    try:
+        policy.parse_mandate(values, checks)
+    except policy.PolicyError as exc:
+        faults += exc.faults
+    return faults
+
+
+def _mode(mode: str, check_mode: bool) -> str:
+    if mode == "verify":
+        return "check" if check_mode else "verify"
+    return "remediate-check" if check_mode else "remediate"

@@ -12,11 +12,16 @@ description:
   - Judges the public C(preflight_) variables of every host of the play before any host is touched, and tells every fault by its
     key, its value and what is allowed.
   - Creates the folder of the run on the controller. Wrong input leaves nothing behind.
-  - Takes no options; it reads the variables themselves, as the P(goready.preflight.preflight#role) role documents them.
+  - Reads the variables by itself, as the P(goready.preflight.preflight#role) role documents them.
   - A variable whose name is nearly a public one is warned of.
   - Runs once for all hosts and connects to none.
 author: goready.preflight contributors (@goready)
-options: {}
+options:
+  mode:
+    description: What the run is for; V(remediate) where something is mended after verification. Reports show it.
+    type: str
+    choices: [verify, remediate]
+    default: verify
 attributes:
   check_mode:
     description: Runs the same in check mode.

@@ -27,8 +27,9 @@ STATUSES = ("pass", "fail", "error", "unknown", "notapplicable", "notselected")
 VERDICTS = ("ready", "ready_with_warnings", "inconclusive", "not_ready")  # from best to worst
 PROFILES = ("quick", "standard", "deep")
 
-# The remediation roles that this collection has. A check may name one that is still to come; the report does not.
-ROLES: frozenset[str] = frozenset()
+# The remediation roles that this collection has, in the order in which they run on a host: what changes no running service
+# comes first. A check may name one that is still to come; the report does not.
+ROLES = ("go_toolchain", "module_proxy", "service_limits", "pprof_guard")
 
 Facts = Mapping[str, Any]
 

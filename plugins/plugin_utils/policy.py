@@ -27,6 +27,8 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.report import mo
 
 TOOLCHAIN = ("required", "optional", "absent")
 FORMATS = ("json", "html", "junit", "md")
+# What remediation may interrupt or change for the whole machine: a service, the packet filter, the kernel's settings, packages.
+CONSENT = ("restart", "firewall", "sysctl", "install")
 
 # The variables that shape a host's verdict, with the defaults of roles/preflight/defaults/main.yml (a test compares).
 DEFAULTS: dict[str, Any] = {
@@ -42,6 +44,12 @@ DEFAULTS: dict[str, Any] = {
     "preflight_custom_checks": [],
 }
 
+# What remediation may do on a host, with its defaults.
+REMEDIATION_DEFAULTS: dict[str, Any] = {
+    "preflight_consent": [],
+    "preflight_remediate": ["*"],
+}
+
 # And those that concern the run as a whole.
 RUN_DEFAULTS: dict[str, Any] = {
     "preflight_report_dir": "reports",
@@ -49,10 +57,13 @@ RUN_DEFAULTS: dict[str, Any] = {
     "preflight_baseline": "",
     "preflight_timeout": 30,
     "preflight_keep_runs": 10,
+    "preflight_remediate_first": 1,
+    "preflight_remediate_batch": "20%",
+    "preflight_remediate_max_fail_percentage": 10,
 }
 
-# Of the playbooks, and of the remediation that reads the same inventories.
-OTHER_VARIABLES = ("preflight_hosts", "preflight_consent", "preflight_remediate")
+# Of the playbooks.
+OTHER_VARIABLES = ("preflight_hosts",)
 
 # systemd.unit(5): a unit's name has 255 characters at most.
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.@\\-]{0,199}")
@@ -154,6 +165,46 @@ class RunSettings:
     baseline: Path | None
     timeout: int
     keep_runs: int
+    first: int
+    batch: int | str
+    max_fail_percentage: int
+
+
+@dataclass(frozen=True)
+class Mandate:
+    """What remediation may do on a host: ``consent`` is a part of :data:`CONSENT`, ``select`` are ids, globs and ``@tag``."""
+
+    consent: frozenset[str]
+    select: tuple[str, ...]
+
+
+def parse_mandate(variables: Mapping[str, Any], checks: Mapping[str, Check]) -> Mandate:
+    """Validate the remediation's variables of one host. Raises :class:`PolicyError` with every fault found."""
+    values = {**REMEDIATION_DEFAULTS, **{key: value for key, value in variables.items() if key in REMEDIATION_DEFAULTS}}
+    faults: list[str] = []
+    consent: frozenset[str] = frozenset()
+    select: tuple[str, ...] = ()
+    try:
+        consent = words_of_consent(values["preflight_consent"])
+    except ValueError as exc:
+        faults.append(f"preflight_consent: {exc}")
+    try:
+        # --extra-vars preflight_remediate=a.b,c.d is a string.
+        select = _patterns(_comma_list(values["preflight_remediate"]), checks)
+    except ValueError as exc:
+        faults.append(f"preflight_remediate: {exc}")
+    if faults:
+        raise PolicyError(faults)
+    return Mandate(consent, select)
+
+
+def words_of_consent(value: Any) -> frozenset[str]:
+    """What is consented to, of a list or of a string with commas. ValueError for a word that is none."""
+    words = _comma_list(value)
+    for word in words:
+        if word not in CONSENT:
+            raise ValueError(f"{word!r} is not one of {', '.join(CONSENT)}")
+    return frozenset(str(word) for word in words)
 
 
 def parse_run(variables: Mapping[str, Any]) -> RunSettings:
@@ -169,12 +220,13 @@ def parse_run(variables: Mapping[str, Any]) -> RunSettings:
     if faults:
         raise PolicyError(faults)
     return RunSettings(parsed["preflight_report_dir"], parsed["preflight_report_formats"], parsed["preflight_baseline"],
-                       parsed["preflight_timeout"], parsed["preflight_keep_runs"])
+                       parsed["preflight_timeout"], parsed["preflight_keep_runs"], parsed["preflight_remediate_first"],
+                       parsed["preflight_remediate_batch"], parsed["preflight_remediate_max_fail_percentage"])
 
 
 def misspelt(names: Iterable[str]) -> list[str]:
     """A sentence for every variable whose name is nearly, but not quite, a public one."""
-    known = [*DEFAULTS, *RUN_DEFAULTS, *OTHER_VARIABLES]
+    known = [*DEFAULTS, *REMEDIATION_DEFAULTS, *RUN_DEFAULTS, *OTHER_VARIABLES]
     sentences = []
     for name in names:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.85) if name not in known else []
@@ -260,6 +312,21 @@ def _list(value: Any) -> list[Any]:
     if isinstance(value, (list, tuple)):
         return list(value)
     raise ValueError(f"{value!r} is not a list")
+
+
+def _comma_list(value: Any) -> list[Any]:
+    if isinstance(value, str):
+        return [word for word in (part.strip() for part in value.split(",")) if word]
+    return _list(value)
+
+
+def _batch(value: Any) -> int | str:
+    if isinstance(value, str) and re.fullmatch(r"(100|[1-9][0-9]?)%", value):
+        return str(value)
+    try:
+        return _whole(1, 100000)(value)
+    except ValueError:
+        raise ValueError(f"{_short(value)} is neither a whole number of hosts nor a percentage from 1% to 100%") from None
 
 
 def _go_version(value: Any) -> str:
@@ -402,6 +469,9 @@ _RUN_READERS: dict[str, Callable[[Any], Any]] = {
     "preflight_baseline": _baseline,
     "preflight_timeout": _whole(1, 3600),
     "preflight_keep_runs": _whole(0, 100000),
+    "preflight_remediate_first": _whole(1, 100000),
+    "preflight_remediate_batch": _batch,
+    "preflight_remediate_max_fail_percentage": _whole(0, 100),
 }
 
 _WAIVER_KEYS = ("check", "hosts", "subject", "justification", "approver", "expires")

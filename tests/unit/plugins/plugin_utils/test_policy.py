@@ -11,7 +11,7 @@ import pytest
 import yaml
 from hypothesis import given, strategies as st
 
-from ansible_collections.goready.preflight.plugins.plugin_utils import policy
+from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, policy
 
 ROOT = Path(__file__).resolve().parents[4]
 UTC = datetime.timezone.utc
@@ -162,13 +162,50 @@ def test_defaults_are_a_valid_policy_and_equal_the_role_and_its_specification():
     defaults = yaml.safe_load((ROOT / "roles/preflight/defaults/main.yml").read_text())
     options = yaml.safe_load((ROOT / "roles/preflight/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     assert {name: option["default"] for name, option in options.items()} == defaults
-    assert defaults == {**policy.DEFAULTS, **policy.RUN_DEFAULTS}
+    assert defaults == {**policy.DEFAULTS, **policy.REMEDIATION_DEFAULTS, **policy.RUN_DEFAULTS}
+    assert tuple(options["preflight_consent"]["choices"]) == policy.CONSENT
     assert set(options["preflight_services"]["options"]) == set(policy.SERVICE_KEYS)
     assert tuple(options["preflight_profile"]["choices"]) == policy.PROFILES
     assert tuple(options["preflight_gate"]["choices"]) == policy.SEVERITIES
     assert tuple(options["preflight_toolchain"]["choices"]) == (*policy.TOOLCHAIN, "")
     assert tuple(options["preflight_report_formats"]["choices"]) == policy.FORMATS
     assert policy.parse(defaults).policy.toolchain == "optional"
+
+
+@pytest.mark.parametrize(("values", "consent", "select"), [
+    pytest.param({}, frozenset(), ("*",), id="defaults"),
+    pytest.param({"preflight_consent": ["restart", "install"], "preflight_remediate": ["limits.*", "@pprof"]},
+                 frozenset({"restart", "install"}), ("limits.*", "@pprof"), id="lists"),
+    pytest.param({"preflight_consent": "restart, sysctl", "preflight_remediate": "limits.tasks,host.inodes"},
+                 frozenset({"restart", "sysctl"}), ("limits.tasks", "host.inodes"), id="extra-vars"),
+])
+def test_the_mandate_of_remediation(values, consent, select):
+    assert policy.parse_mandate(values, catalogue.load()) == policy.Mandate(consent, select)
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    pytest.param({"preflight_consent": ["reboot"]},
+                 "preflight_consent: 'reboot' is not one of restart, firewall, sysctl, install", id="consent"),
+    pytest.param({"preflight_consent": True}, "preflight_consent: True is not a list", id="consent-type"),
+    pytest.param({"preflight_remediate": ["limits.nofile"]}, "preflight_remediate: ", id="select"),
+    pytest.param({"preflight_remediate": {"a": 1}}, "preflight_remediate: {'a': 1} is not a list", id="select-type"),
+])
+def test_a_wrong_mandate(values, message):
+    with pytest.raises(policy.PolicyError) as caught:
+        policy.parse_mandate(values, catalogue.load())
+    assert caught.value.faults[0].startswith(message)
+
+
+@pytest.mark.parametrize(("variable", "value", "said"), [
+    ("preflight_remediate_first", 0, "0 is not a whole number from 1 to 100000"),
+    ("preflight_remediate_batch", "200%", "'200%' is neither a whole number of hosts nor a percentage from 1% to 100%"),
+    ("preflight_remediate_batch", 0, "0 is neither a whole number of hosts nor a percentage from 1% to 100%"),
+    ("preflight_remediate_max_fail_percentage", 101, "101 is not a whole number from 0 to 100"),
+])
+def test_wrong_batches(variable, value, said):
+    with pytest.raises(policy.PolicyError) as caught:
+        policy.parse_run({variable: value})
+    assert caught.value.faults == [f"{variable}: {said}"]
 
 
 def test_every_default_carries_a_comment():
