@@ -56,7 +56,8 @@ def test_says_what_matters_in_the_first_screen(show: Open, report: Path) -> None
     page = show(report)
     assert page.title() == (
         "Not ready · 3 findings block 4 of 12 hosts; 1 host gave no result; 2 checks could not be judged on 1 host.")
-    for words in ("Not ready", "3 findings block 4 of 12 hosts", "What to do next", "Make the unit's limit take effect",
+    for words in ("Not ready", "3 findings block 4 of 12 hosts", "What to do next",
+                  "ansible-playbook remediate.yml --limit web3,web4,edge2",
                   "api, gateway on web3, web4, edge2", "What blocks", "api runs with 1024 open files"):
         box = page.get_by_text(words).first.bounding_box()
         assert box and box["y"] + box["height"] <= 900, words
@@ -204,8 +205,14 @@ def test_links_open_what_they_lead_to(show: Open, report: Path) -> None:
 
 def test_copies_a_command(show: Open, report: Path) -> None:
     page = show(report, permissions=["clipboard-read", "clipboard-write"])
-    page.locator("#finding-1 .copy").first.click()
-    page.get_by_text("Copied").wait_for()
+    page.locator(".next .copy").first.click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == (
+        "ansible-playbook remediate.yml --limit web3,web4,edge2 -e preflight_remediate=limits.nofile_effective "
+        "-e preflight_consent=restart")
+    page.get_by_role("button", name="Copied").wait_for(state="detached")
+    page.locator("#finding-1 .mend .copy").first.click()
+    page.get_by_role("button", name="Copied").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == (
         "sudo systemctl restart api.service\n"
         "grep 'open files' /proc/$(systemctl show -p MainPID --value api.service)/limits")
@@ -298,6 +305,126 @@ def test_print_shows_what_blocks_whole_and_the_rest_short(show: Open, report: Pa
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert page.locator("#finding-6").get_attribute("open") is None
     assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+# A remediation run
+
+def mended(path: Path, *, check: bool = False) -> Path:
+    run_dir = fleet.write_remediation(path / "run", fleet.remediation(check=check))
+    built = model.build(*model.load(run_dir), fleet.CATALOGUE)
+    (path / "report.html").write_text("".join(html.render(built)), "utf-8")
+    return path / "report.html"
+
+
+@pytest.fixture(scope="module")
+def applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mended(tmp_path_factory.mktemp("applied"))
+
+
+def test_says_what_was_mended_what_was_not_and_why(show: Open, applied: Path) -> None:
+    page = show(applied)
+    box = page.get_by_text("4 findings were fixed on 3 hosts, 4 were not, 1 is new and 6 are left.").bounding_box()
+    assert box and box["y"] < 400
+    page.get_by_role("link", name="See what was mended").click()
+    section = page.get_by_role("region", name="What was mended")
+    assert section.get_by_role("heading").all_inner_texts() == [
+        "What was mended", "Fixed 4", "Not fixed 4", "New 1", "Left 6", "What was changed 4 hosts"]
+    assert section.locator(".legend li").all_inner_texts() == ["4 fixed", "4 not fixed", "1 new", "6 left"]
+    assert "The run stopped at web4. services.active of api fails newly" in section.locator(".stopped").inner_text()
+    for table, words in (
+        ("Fixed 4", ["The running service has the open files that its unit asks for", "Before: api runs with 1024 open files",
+                     "web3", "service_limits"]),
+        ("Not fixed 4", ["so the drop-in was taken back; journal: listen tcp :8080: bind: address already in use.", "web4",
+                         "it is unverified: the host gave no result"]),
+        ("New 1", ["api.service is failed.", "It passed before. The host got worse by it."]),
+        ("Left 6", ["Needs consent install.", "Manual: Build the service again with a supported Go.",
+                    "Remediation stopped before this host", "-e preflight_remediate=toolchain.env_drift -e preflight_consent=install"]),
+    ):
+        rows = section.get_by_role("table", name=table)
+        for part in words:
+            assert rows.get_by_text(part).first.is_visible(), part
+    change = section.locator("details.change").first
+    assert not change.get_by_text("50-goready-limits.conf").is_visible()
+    change.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert change.locator("li").all_inner_texts() == [
+        "created /etc/systemd/system/api.service.d/50-goready-limits.conf", "restarted unit api.service active again after 0.8 s"]
+    page.locator("#host-2 .expand").click()
+    page.locator("#detail-2").get_by_role("heading", name="What was changed").wait_for()
+    assert "created /etc/systemd/system/api.service.d/50-goready-limits.conf by service_limits" in page.locator(
+        "#detail-2").inner_text()
+
+
+def test_a_command_that_was_left_can_be_copied(show: Open, applied: Path) -> None:
+    page = show(applied, permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("row").filter(has_text="Needs consent install.").get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == (
+        "ansible-playbook remediate.yml --limit web2 -e preflight_remediate=toolchain.env_drift -e preflight_consent=install")
+
+
+def test_check_mode_says_what_would_be_mended(show: Open, tmp_path: Path) -> None:
+    page = show(mended(tmp_path, check=True))
+    section = page.get_by_role("region", name="What would be mended")
+    assert section.get_by_role("heading").all_inner_texts() == [
+        "What would be mended", "Would be fixed 9", "Left 5", "What would change 6 hosts"]
+    assert page.locator(".next .do").first.inner_text() == "Run the same without --check."
+    page.locator("#host-2 .expand").click()
+    page.locator("#detail-2").get_by_role("heading", name="What would change").wait_for()
+    command = page.locator("#detail-2 .command code").first.inner_text()
+    assert command == ("ansible-playbook remediate.yml --limit web3 -e preflight_remediate=limits.nofile_effective "
+                       "-e preflight_consent=restart")
+
+
+def test_a_remediation_without_a_script(show: Open, applied: Path) -> None:
+    page = show(applied, java_script_enabled=False)
+    assert page.get_by_text("Needs consent install.").is_visible()
+    page.locator(".mended .change > summary").first.click()
+    page.get_by_text("50-goready-limits.conf").first.wait_for()
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_a_remediation_on_narrow_screens(show: Open, tmp_path: Path, width: int) -> None:
+    parts = fleet.remediation()
+    for one in parts["remediation"]:
+        for step in one["steps"]:
+            step["message"] = "m" * 400
+            step["changes"] = [{"path": "/" + "p" * 300, "action": "created", "detail": "d" * 300}]
+        for item in one["left"]:
+            item.update(why="w" * 300, command="c" * 300)
+    parts["stopped"].update(host="h" * 200, reason="r" * 300)
+    built = model.build(*model.load(fleet.write_remediation(tmp_path / "run", parts)), fleet.CATALOGUE)
+    (tmp_path / "report.html").write_text("".join(html.render(built)), "utf-8")
+    page = show(tmp_path / "report.html", viewport={"width": width, "height": 800})
+    page.locator("#host-2 .expand").click()
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_remediation_on_paper(show: Open, applied: Path) -> None:
+    page = show(applied)
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    section = page.locator(".mended")
+    for words in ("Needs consent install.", "address already in use", "50-goready-limits.conf"):
+        assert section.get_by_text(words).first.is_visible(), words
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_markup_of_a_remediation_is_text(show: Open, tmp_path: Path) -> None:
+    parts = fleet.remediation()
+    for one in parts["remediation"]:
+        for step in one["steps"]:
+            step.update(role=EVIL, message=EVIL, changes=[dict.fromkeys(("path", "action", "detail"), EVIL)])
+        for item in one["left"]:
+            item.update(why=EVIL, command=EVIL)
+    parts["stopped"].update(host=EVIL, reason=EVIL)
+    built = model.build(*model.load(fleet.write_remediation(tmp_path / "run", parts)), fleet.CATALOGUE)
+    (tmp_path / "report.html").write_text("".join(html.render(built)), "utf-8")
+    page = show(tmp_path / "report.html")
+    page.locator("#host-2 .expand").click()
+    assert EVIL in page.locator("#detail-2").inner_text() and EVIL in page.locator(".mended").inner_text()
+    assert page.locator("img").count() == 0 and page.locator("script").count() == 2
 
 
 def test_two_hundred_hosts_are_quick(show: Open, crowd: Path) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import jinja2
 from markupsafe import Markup
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import engine
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, text
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, remediation, text
 
 DATA_LIMIT = 5_000_000
 
@@ -43,6 +44,14 @@ _OMISSIONS = (
     "reasons, evidence and values of results that are no findings",
     "reasons of results that are no findings, and the evidence and values of findings",
 )
+# Of each outcome of a remediation: the heads of its first and its last column.
+_OUTCOME_HEADS = {
+    "fixed": ("In order now", "Fixed by"), "predicted": ("Found", "By"), "not_fixed": ("Found before", "Why not"),
+    "new": ("Found now", "Before"), "left": ("Found", "What it needs"),
+}
+_OUTCOME_ICONS = {"fixed": "pass", "predicted": "pass", "not_fixed": "blocker", "new": "warning", "left": "none"}
+_OUTCOME_LINES = 60
+_CHANGED = 40
 _CLIP = 2000
 _NAMES = 24
 _VARIANTS = 4
@@ -70,6 +79,8 @@ def render(report: model.Report) -> Iterator[str]:
         bar=_bar(report), named=_named(report),
         bar_words={"blocker": "blocking", "unclear": "not judged", "warning": "warning",
                    "notice": "not judged, below the gate", "waived": "waived", "pass": "checks passed"},
+        mended=report.mended, outcomes=_outcomes(report.mended), outcome_icons=_OUTCOME_ICONS, outcome_words=text.OUTCOME_WORDS,
+        unread=list(report.mended.unread.items())[:_NAMES] if report.mended else [], changed_limit=_CHANGED,
         severities=tuple(reversed(engine.SEVERITIES)), status_words=text.STATUS_WORDS, names_limit=_NAMES,
         variants_limit=_VARIANTS, style=Markup(style), script=Markup(script), style_hash=_hash(style),
         script_hash=_hash(script), data=Markup(data), omitted=omitted, total=len(report.hosts),
@@ -118,6 +129,17 @@ def _bar(report: model.Report) -> list[tuple[str, int, float, float]]:
     return segments
 
 
+def _outcomes(mended: remediation.View | None) -> list[tuple[str, str, str, str, list[remediation.Line], int]]:
+    """The tables of a remediation: outcome, title, heads of the first and the last column, lines, how many more there are."""
+    tables = []
+    for outcome, number in mended.counts if mended else ():
+        if mended and number:
+            lines = mended.of(outcome)
+            tables.append((outcome, text.OUTCOME_WORDS[outcome], *_OUTCOME_HEADS[outcome], lines[:_OUTCOME_LINES],
+                           len(lines[_OUTCOME_LINES:])))
+    return tables
+
+
 def _named(report: model.Report) -> list[tuple[str, str, list[model.HostRow]]]:
     """The hosts of a fleet that are not ready, by what stands in their way, the worst first."""
     if len(report.hosts) == 1:
@@ -163,7 +185,7 @@ class _Payload:
         document = report.document
         self._check_numbers = {check: number for number, check in enumerate(document["checks"])}
         self._document = {
-            "run": document["run"]["id"],
+            "run": document["run"]["id"], "check": bool(report.mended and report.mended.check),
             "statuses": engine.STATUSES, "severities": engine.SEVERITIES, "kinds": model.KINDS,
             "checks": [
                 {"id": text.line(check), "title": text.line(str(entry["title"])), "family": text.line(str(entry["family"])),
@@ -173,8 +195,9 @@ class _Payload:
             "hosts": [
                 {"name": _line(host["name"]), "verdict": host["verdict"], "error": _line(host["error"] or ""),
                  "kernel": _line((host["platform"]).get("kernel") or ""), "ms": host["duration_ms"],
+                 **self._mending(host),
                  "services": [self._service(service) for service in host["services"]],
-                 "results": [self._result(result, row) for result in host["results"]]}
+                 "results": [self._result(result, row, host["name"]) for result in host["results"]]}
                 for host, row in zip(document["hosts"], report.hosts)
             ],
         }
@@ -191,6 +214,16 @@ class _Payload:
     def _string(self, value: str) -> int:
         return self._strings.setdefault(value, len(self._strings))
 
+    def _mending(self, host: Mapping[str, Any]) -> dict[str, Any]:
+        """What a host has only where there is something to say: what was changed, and how --limit names it."""
+        parts: dict[str, Any] = {}
+        if host.get("changes"):
+            parts["changes"] = [[self._string(_line(change[key])) for key in ("action", "path", "detail", "role")]
+                                for change in host["changes"][:100]]
+        if any("mend" in result["remediation"] for result in host["results"] if result["status"] == "fail"):
+            parts["limit"] = _visible(_limit(host["name"]))
+        return parts
+
     def _service(self, service: Mapping[str, Any]) -> dict[str, Any]:
         container = service.get("container")
         return {
@@ -202,7 +235,7 @@ class _Payload:
             if isinstance(container, Mapping) else _line(container or ""),
         }
 
-    def _result(self, result: Mapping[str, Any], row: model.HostRow) -> list[Any]:
+    def _result(self, result: Mapping[str, Any], row: model.HostRow, host: str) -> list[Any]:
         status = result["status"]
         is_open = status in model.OPEN
         subject = self._string(_line(result.get("subject") or ""))
@@ -214,16 +247,23 @@ class _Payload:
             return head
         head.append(self._string(_visible(result.get("reason") or "")))
         if self._level >= (3 if is_open else 1):
-            return head if not is_open else [*head, 0, 0, [], self._mend(result)]
+            return head if not is_open else [*head, 0, 0, [], self._mend(result, host)]
         return [
             *head, self._string(_plain(result.get("actual"))), self._string(_plain(result.get("expected"))),
             [self._string(_visible(item)) for item in (result.get("evidence") or ())[:50]],
-            *([self._mend(result)] if is_open else ()),
+            *([self._mend(result, host)] if is_open else ()),
         ]
 
-    def _mend(self, result: Mapping[str, Any]) -> int:
+    def _mend(self, result: Mapping[str, Any], host: str) -> int:
         given = result.get("remediation") or {}
-        parts = tuple(self._string(_visible(given.get(key) or "")) for key in ("hint", "command", "role"))
+        # The command that lets a role mend it differs by the host's name alone: the name is taken out, the rest is shared.
+        head, _limit_of_it, tail = str(given.get("mend") or "").partition(_limit(host))
+        parts = tuple(self._string(_visible(one)) for one in (
+            *(given.get(key) or "" for key in ("hint", "command", "role")), *((head, tail) if head else ())))
         if not any(parts):
             return -1
         return self._mends.setdefault(parts, len(self._mends))
+
+
+def _limit(host: str) -> str:
+    return f"--limit {shlex.quote(host)}"

@@ -12,6 +12,7 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.report.model imp
 
 # One line each: what a reader looks for by line, and what would be longest if it were indented.
 _LISTS = ("waivers", "findings")
+_HOST_LISTS = ("results", "remediation", "changes")
 
 
 def render(report: Report) -> Iterator[str]:
@@ -39,9 +40,13 @@ def render(report: Report) -> Iterator[str]:
 
 def _hosts(hosts: list[dict[str, Any]]) -> Iterator[str]:
     for number, host in enumerate(hosts):
-        head = {key: value for key, value in host.items() if key != "results"}
-        results = ",\n  ".join(map(_text, host["results"]))
-        yield f"{',' if number else ''}\n {_text(head)[:-1]}, \"results\": [" + (f"\n  {results}" if results else "") + "]}"
+        head = {key: value for key, value in host.items() if key not in _HOST_LISTS}
+        yield f"{',' if number else ''}\n {_text(head)[:-1]}"
+        for key in _HOST_LISTS:
+            if key in host:
+                lines = ",\n  ".join(map(_text, host[key]))
+                yield f', "{key}": [' + (f"\n  {lines}" if lines else "") + "]"
+        yield "}"
 
 
 def _lines(value: Any) -> str:

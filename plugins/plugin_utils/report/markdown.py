@@ -13,11 +13,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, text
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, remediation, text
 
 LIMIT = 56_000
 
 _ICONS = {"ready": "✅", "ready_with_warnings": "⚠️", "inconclusive": "❔", "not_ready": "❌"}
+_MODES = {"check": ", check mode", "remediate": ", remediation", "remediate-check": ", remediation in check mode"}
+_OUTCOME_ICONS = {"fixed": "✅", "predicted": "☑️", "not_fixed": "❌", "new": "🆕", "left": "➖"}
 _MARKUP = re.compile(r"([\\`*_\[\]|~^$])")
 # An @name, #1 or !1 becomes a mention or a reference even where it is escaped; a zero-width space ends that.
 _REFERENCE = re.compile(r"(?<![A-Za-z0-9/])([@#!&%])(?=[A-Za-z0-9_])|(?<=\w)@(?=\w)")
@@ -70,6 +72,8 @@ def _parts(report: model.Report) -> Iterator[str | _Rows]:
         yield (f"Since {_code(str(delta['baseline_run_id']))}: **{len(delta['new'])} new**, {len(delta['fixed'])} fixed, "
                f"{len(delta['unchanged'])} unchanged"
                + (f", {len(delta['unverified'])} not verified again" if delta["unverified"] else "") + ".\n\n")
+    if report.mended:
+        yield from _mended(report.mended)
     blockers = report.of_kind("blocker")
     if blockers:
         yield _Rows("### What blocks\n\n" + _TABLE, map(_row, blockers), "\n", "blocking finding")
@@ -83,6 +87,7 @@ def _parts(report: model.Report) -> Iterator[str | _Rows]:
     if report.verdict in ("not_ready", "inconclusive"):
         yield "### What to do next\n\n" + "".join(
             f"{number}. {escaped(' '.join(filter(None, (step.do, step.how))))}{' ' + _muted(step.where) if step.where else ''}\n"
+            + (f"   {_code(step.command, 2000)}{' ' + escaped(step.note) if step.note else ''}\n" if step.command else "")
             for number, step in enumerate(report.steps, 1)) + "\n"
     if blockers:
         yield _Rows(_open("How to mend what blocks"), map(_mending, blockers), "</details>\n\n", "finding")
@@ -104,6 +109,44 @@ def _parts(report: model.Report) -> Iterator[str | _Rows]:
            f"{escaped(str(run['ansible_version']))} · run {_code(str(run['id']))}</sub>\n")
 
 
+def _mended(mended: remediation.View) -> Iterator[str | _Rows]:
+    """What a remediation run did, and what is still to be done."""
+    if mended.stopped:
+        host = f" at {_code(mended.stopped['host'])}" if mended.stopped["host"] else ""
+        yield f"**The run stopped{host}:** {escaped(mended.stopped['reason'])}\n\n"
+    for host, why in list(mended.unread.items())[:10]:
+        yield f"**Of {_code(host)} nothing sure is known:** {_cell(why)}\n\n"
+    if mended.lines:
+        yield _Rows(f"### {mended.title}\n\n| Outcome | Severity | Finding | Hosts | Why |\n| --- | --- | --- | --- | --- |\n",
+                    (_mended_row(line) for line in mended.lines), "\n", "line")
+    commands = [line for line in mended.lines if line.command and line.outcome in ("not_fixed", "new", "left")]
+    if commands:
+        yield _Rows(_open("How to mend what was left"), map(_mended_command, commands), "</details>\n\n", "command")
+    if mended.changed:
+        title = "What would change" if mended.check else "What was changed"
+        yield _Rows(_open(title), map(_changed, mended.changed), "</details>\n\n", "set of changes")
+
+
+def _mended_row(line: remediation.Line) -> str:
+    others = len(line.reasons) - 1
+    more = f"<br>… and {text.count(others, 'more finding')}" if others else ""
+    by = f"by {_cell_code(line.role)}" if line.outcome in ("fixed", "predicted") and line.role else ""
+    return (f"| {_OUTCOME_ICONS[line.outcome]} {text.OUTCOME_WORDS[line.outcome].lower()} | {line.severity} | "
+            f"{_cell_code(line.check)}<br>{_cell(line.reasons[0])}{more} | {_hosts(line.hosts)} | "
+            f"{' '.join(filter(None, (by, _cell(line.why) if line.why else '')))} |\n")
+
+
+def _mended_command(line: remediation.Line) -> str:
+    where = text.names(line.only or line.hosts, 5)
+    return f"{_code(line.check)} on {escaped(where)}:\n\n{_block(line.command.splitlines())}"
+
+
+def _changed(one: remediation.Changed) -> str:
+    lines = [f"{change['action']:<10} {change['path']}" + (f" ({change['detail']})" if change["detail"] else "")
+             for change in one.changes]
+    return f"{_hosts(one.hosts)}:\n\n{_block([text.line(line) for line in lines])}"
+
+
 _TABLE = "| Severity | Check | What | Hosts |\n| --- | --- | --- | --- |\n"
 
 
@@ -111,7 +154,7 @@ def _facts(report: model.Report) -> str:
     run, hosts = report.document["run"], report.document["summary"]["hosts"]
     verdicts = ", ".join(f"{number} {text.VERDICT_WORDS[key].lower()}" for key, number in hosts.items() if number)
     took = f" in {text.duration(report.seconds)}" if report.seconds is not None else ""
-    mode = ", check mode" if run["mode"] == "check" else ""
+    mode = _MODES.get(str(run["mode"]), "")
     return (f"{text.count(len(report.hosts), 'host')}{': ' + verdicts if len(report.hosts) > 1 else ''} · "
             f"profile {escaped(str(run['profile']))} · gate {escaped(str(run['gate']))}{mode} · "
             f"{escaped(text.moment(run['started']))}{took}\n\n")
@@ -137,6 +180,8 @@ def _mending(finding: model.Finding) -> str:
         evidence = [text.line(str(item)) for item in (variant.example.get("evidence") or ())[:4]]
         if evidence:
             lines.append(f"Evidence from {_code(variant.hosts[0])}:\n\n{_block(evidence)}")
+    if finding.fix:
+        lines.append(f"A role mends it. {escaped(finding.fix.note)}".rstrip() + f"\n\n{_block([finding.fix.command])}")
     for mend in finding.mends[:3]:
         role = f" Role: {_code(mend.role)}." if mend.role else ""
         if mend.hint or role:
@@ -195,8 +240,8 @@ def _cell_code(words: str) -> str:
     return _code(words).replace("|", "\\|")
 
 
-def _code(words: str) -> str:
-    words = text.clip(text.line(words).strip(), 120) or " "
+def _code(words: str, length: int = 120) -> str:
+    words = text.clip(text.line(words).strip(), length) or " "
     ticks = "`" * (max((len(run) for run in re.findall(r"`+", words)), default=0) + 1)
     pad = " " if words[0] == "`" or words[-1] == "`" else ""
     return f"{ticks}{pad}{words}{pad}{ticks}"

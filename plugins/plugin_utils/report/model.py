@@ -34,13 +34,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import engine
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import text
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import remediation, text
 
 SCHEMA_VERSION = "1.0"
 HOST_FORMAT = 1
 NO_RESULT = "no result was written for this host (it failed before verification; see the play's output)"
 
-OPEN = ("fail", "error", "unknown")
+OPEN = remediation.OPEN
 # The kinds of findings, in the order in which a person works through them.
 KINDS = ("blocker", "unclear", "warning", "notice", "waived")
 # What a host shows for a family of checks, from worst to best.
@@ -56,6 +56,10 @@ _STEPS = 5
 BASELINE_LIMIT = 256 * 1024 * 1024
 # A subject that is a listener: "api tcp 0.0.0.0:6060".
 _LISTENER = re.compile(r":\d+$")
+
+
+# What became of findings in a remediation run, by host and fingerprint (of any other run: nothing).
+Became = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,21 @@ class Mend:
 
 
 @dataclass(frozen=True)
+class Fix:
+    """The command by which a role mends a finding unasked. ``note`` says what it needs and where it works."""
+
+    command: str
+    roles: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True)
 class Finding:
     """One check that gave the same status on some hosts: one line of a report.
 
     ``mends`` are the ways to mend it, ``advice`` is the one for all: the only way there is, or what the check itself says.
+    ``fix`` is there where a role mends it on some of the hosts and did not try in vain in this very run; ``tried`` says why it
+    did not help where it did; ``predicted``: this is a run in check mode, which says that all of it would be fixed.
     """
 
     key: str
@@ -102,12 +117,16 @@ class Finding:
     variants: tuple[Variant, ...]
     mends: tuple[Mend, ...]
     advice: str
+    fix: Fix | None = None
+    tried: str = ""
+    predicted: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "check": self.check, "status": self.status, "severity": self.severity, "waived": self.waived,
             "kind": self.kind, "results": self.results, "subjects": list(self.subjects), "hosts": list(self.hosts),
             "reasons": [variant.reason for variant in self.variants[:5]],
+            **({"mend": self.fix.command} if self.fix else {}),
         }
 
 
@@ -151,12 +170,15 @@ class CheckRow:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do next: what, where, and the finding it belongs to. Where ``do`` only says what is wrong, ``how`` mends it."""
+    """One thing to do next: what, where, and the finding it belongs to. Where ``do`` only says what is wrong, ``how`` mends it,
+    or ``command`` does (``note`` says what that needs)."""
 
     do: str
     where: str
     finding: str = ""
     how: str = ""
+    command: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -190,6 +212,7 @@ class Report:
     checks: tuple[CheckRow, ...]
     changes: Mapping[str, tuple[Change, ...]]
     seconds: float | None
+    mended: remediation.View | None = None
 
     @property
     def verdict(self) -> str:
@@ -197,8 +220,8 @@ class Report:
 
     @property
     def said(self) -> str:
-        """The headline and what was left out, as one text."""
-        return f"{self.headline} {self.unselected}".rstrip()
+        """The headline, what was mended and what was left out, as one text."""
+        return " ".join(filter(None, (self.headline, self.mended.said if self.mended else "", self.unselected)))
 
     def of_kind(self, *kinds: str) -> list[Finding]:
         return [finding for finding in self.findings if finding.kind in kinds]
@@ -218,8 +241,8 @@ class Baseline:
 def load(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """``run.json`` and the hosts' documents of a run's folder, every host of the run with one.
 
-    A host without a document, or with one that cannot be read, gets a row that says so. Raises ValueError where the
-    folder holds no run.
+    A host without a document, or with one that cannot be read, gets a row that says so. The run of a remediation carries what
+    else its folder holds as ``remediation``. Raises ValueError where the folder holds no run.
     """
     try:
         run = json.loads((run_dir / "run.json").read_text("utf-8"))
@@ -231,10 +254,10 @@ def load(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         raise ValueError(f"{run_dir} holds no run: run.json has no id or no list of hosts")
     shared: dict[Any, Any] = {}
     found: dict[str, dict[str, Any]] = {}
-    for path in sorted((run_dir / "hosts").glob("*.json")):
-        if not path.name.startswith("."):
-            one = _read_host(path, shared)
-            found[one["name"]] = one
+    for one in _read_hosts(run_dir / "hosts", shared):
+        found[one["name"]] = one
+    if run.get("mode") in remediation.MODES:
+        run["remediation"] = remediation.read(run_dir, _read_hosts(run_dir / "before", shared))
     names = [str(name) for name in run["hosts"]]
     hosts = [found.pop(name) if name in found else silent_host(name, NO_RESULT) for name in dict.fromkeys(names)]
     return run, hosts + list(found.values())
@@ -243,6 +266,12 @@ def load(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def silent_host(name: str, error: str) -> dict[str, Any]:
     """The document of a host that gave none."""
     return {"format": HOST_FORMAT, "name": name, "reachable": None, "verdict": "inconclusive", "error": error}
+
+
+def _read_hosts(folder: Path, shared: dict[Any, Any]) -> Iterator[dict[str, Any]]:
+    for path in sorted(folder.glob("*.json")):
+        if not path.name.startswith("."):
+            yield _read_host(path, shared)
 
 
 def _read_host(path: Path, shared: dict[Any, Any]) -> dict[str, Any]:
@@ -373,6 +402,10 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
     families = tuple(dict.fromkeys(entry["family"] for entry in checks.values()))
     delta = _delta(hosts, baseline) if baseline else None
     fresh = {(entry["host"], entry["fingerprint"]) for entry in delta["new"]} if delta else set()
+    judged_run = remediation.judge(run, hosts, checks)
+    about, items, mended = judged_run or (None, {}, None)
+    became = {(name, item["fingerprint"]): item for name, found in items.items() for item in found}
+    fresh.update(key for key, item in became.items() if item["outcome"] == "new")
 
     groups: dict[tuple[str, str, str, bool, str], list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
     statuses: dict[str, dict[str, int]] = {check: dict.fromkeys(engine.STATUSES, 0) for check in checks}
@@ -417,7 +450,7 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
         ))
 
     findings = sorted(
-        (_finding(key, members, checks[key[0]], fresh) for key, members in groups.items()),
+        (_finding(key, members, checks[key[0]], fresh, became) for key, members in groups.items()),
         key=lambda one: (KINDS.index(one.kind), -text.rank(one.severity), -len(one.hosts), one.check, one.status),
     )
     silent = tuple(row for row in rows if row.error)
@@ -439,17 +472,23 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
         "summary": {"hosts": verdicts, "results": totals, "failed": failed, "waived": sum(waived.values()),
                     "checks": _selection(statuses)},
         "checks": checks,
-        "hosts": [_host_document(host) for host in hosts],
+        "hosts": [
+            {**_host_document(host, became), **({"remediation": items[host["name"]], "changes": remediation.changes_of(run, host["name"])}
+                                        if about else {})}
+            for host in hosts
+        ],
         "waivers": _waivers(hosts),
         "delta": delta,
         "findings": [finding.as_dict() for finding in findings],
     }
+    if about:
+        document["remediation"] = about
     return Report(
         document=document,
         headline=_headline(worst, findings, rows, silent, hosts),
         unselected=_unselected(statuses, hosts),
         findings=tuple(findings),
-        steps=_steps(worst, findings, silent, checks, bool(totals["notselected"])),
+        steps=(*_mending_steps(mended), *_steps(worst, findings, silent, checks, bool(totals["notselected"]))),
         families=families,
         hosts=tuple(rows),
         silent=silent,
@@ -459,6 +498,7 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
         ),
         changes={key: _changes(delta[key], checks) for key in CHANGES} if delta else {},
         seconds=(ended - started).total_seconds() if ended and started else None,
+        mended=mended,
     )
 
 
@@ -498,7 +538,7 @@ def _checks_used(hosts: Sequence[Mapping[str, Any]], catalogue: Mapping[str, eng
     return used
 
 
-def _host_document(host: Mapping[str, Any]) -> dict[str, Any]:
+def _host_document(host: Mapping[str, Any], became: Became) -> dict[str, Any]:
     platform = host.get("platform") or {}
     return {
         "name": host["name"],
@@ -510,11 +550,19 @@ def _host_document(host: Mapping[str, Any]) -> dict[str, Any]:
             {key: service.get(key) for key in (*_SERVICE, *(("explanation",) if "explanation" in service else ()))}
             for service in host.get("services") or ()
         ],
-        "results": host.get("results") or [],
+        "results": [_with_mend(result, host["name"], became) for result in host.get("results") or ()],
         "started": host.get("started"),
         "ended": host.get("ended"),
         "duration_ms": host.get("duration_ms"),
     }
+
+
+def _with_mend(result: Mapping[str, Any], host: str, became: Became) -> Mapping[str, Any]:
+    """The result, with the command that lets a role mend it where there is one."""
+    if result["status"] != "fail":
+        return result
+    command = remediation.mend_of(result, host, became.get((host, result.get("fingerprint") or "")))
+    return {**result, "remediation": {**result["remediation"], "mend": command}} if command else result
 
 
 def _platform_words(platform: Mapping[str, Any]) -> str:
@@ -524,7 +572,7 @@ def _platform_words(platform: Mapping[str, Any]) -> str:
 
 
 def _finding(key: tuple[str, str, str, bool, str], members: list[tuple[str, Mapping[str, Any]]], entry: Mapping[str, Any],
-             fresh: set[tuple[str, str]]) -> Finding:
+             fresh: set[tuple[str, str]], became: Became) -> Finding:
     check, status, severity, is_waived, kind = key
     same: dict[tuple[str, str], list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
     for host, result in members:
@@ -537,14 +585,37 @@ def _finding(key: tuple[str, str, str, bool, str], members: list[tuple[str, Mapp
     mends = _mends(variants)
     general = str((entry.get("remediation") or {}).get("hint") or "")
     advice = general if len(mends) > 1 and general else mends[0].hint if mends else ""
+    items = [became.get((host, result.get("fingerprint") or "")) for host, result in members] if became else []
     return Finding(
         key=f"{check}:{status}:{severity}:{kind}", check=check, title=str(entry["title"]), family=str(entry["family"]),
         why=str(entry.get("why") or ""), status=status, severity=severity, kind=kind, waived=is_waived,
         results=len(members), new=sum((host, result.get("fingerprint")) in fresh for host, result in members),
         hosts=tuple(dict.fromkeys(host for host, _result in members)),
         subjects=tuple(dict.fromkeys(filter(None, (variant.subject for variant in variants)))),
-        variants=tuple(variants), mends=mends, advice=advice,
+        variants=tuple(variants), mends=mends, advice=advice, fix=_fix(check, members, became),
+        tried=next((item["why"] for item in items if item and item["outcome"] == "not_fixed"), ""),
+        predicted=bool(items) and all(item and item["outcome"] == "predicted" for item in items),
     )
+
+
+def _fix(check: str, members: Iterable[tuple[str, Mapping[str, Any]]], became: Became) -> Fix | None:
+    """The command that lets roles mend what of a finding they may, and did not try in vain already."""
+    able = []
+    for host, result in members:
+        item = became.get((host, result.get("fingerprint") or ""))
+        consent = remediation.consent_of(result, item)
+        if consent is not None and not (item and item["outcome"] == "not_fixed"):
+            able.append((host, result, consent))
+    if not able:
+        return None
+    hosts = tuple(dict.fromkeys(host for host, _result, _consent in able))
+    words = tuple(dict.fromkeys(word for _host, _result, consent in able for word in consent.split(",")
+                                if word in text.CONSENT_MEANS))
+    notes = [f"This may {' and '.join(text.CONSENT_MEANS[word] for word in words)}."] if words else []
+    if len(hosts) > text.LIMIT_HOSTS:
+        notes.append(f"It names none of the {len(hosts):,} hosts: it mends this wherever verification finds it.")
+    return Fix(text.mend_command(check, hosts, ",".join(words)),
+               tuple(dict.fromkeys(result["remediation"]["role"] for _host, result, _consent in able)), " ".join(notes))
 
 
 def _mends(variants: Sequence[Variant]) -> tuple[Mend, ...]:
@@ -583,15 +654,7 @@ def _delta(hosts: Iterable[Mapping[str, Any]], baseline: Baseline) -> dict[str, 
         name = host["name"]
         names.add(name)
         before = dict(baseline.hosts.get(name, {}))
-        now: dict[str, Mapping[str, Any]] = {}
-        ran: dict[str, bool] = {}  # by check: whether it judged what it found on this host
-        for result in host.get("results") or ():
-            mark = result.get("fingerprint", "")
-            if mark not in now or now[mark]["status"] not in OPEN or result["status"] == "fail":
-                now[mark] = result
-            judged = result["status"] in ("pass", "fail", "notapplicable") or bool(
-                result.get("subject") and result["status"] != "notselected")
-            ran[result["id"]] = ran.get(result["id"], True) and judged
+        now, ran = remediation.newest(host.get("results") or ())
         for mark, result in now.items():
             was = before.pop(mark, None)
             entry = {
@@ -747,12 +810,25 @@ def _example(findings: Sequence[Finding]) -> tuple[str, str]:
     return hosts, text.sentence(said)
 
 
+def _mending_steps(mended: remediation.View | None) -> Iterator[Step]:
+    """What comes first after a remediation: where it stopped, and in check mode to do what it would do."""
+    if mended and mended.stopped:
+        stopped = mended.stopped
+        do = f"Look at {stopped['host']} first: {stopped['reason']}" if stopped["host"] else stopped["reason"]
+        yield Step(text.sentence(do), "The run stopped there; the hosts that it had not come to are as they were.")
+    number = mended.summary["predicted"] if mended and mended.check else 0
+    if mended and number:
+        yield Step("Run the same without --check.", f"It would fix {text.count(number, 'finding')} on {text.count(mended.hosts, 'host')}.")
+
+
 def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow],
            checks: Mapping[str, Mapping[str, Any]], unselected: bool) -> tuple[Step, ...]:
     """What to do next, the most urgent first: at most five steps and how many findings are behind them."""
     steps = []
-    blockers, unclear = _of(findings, "blocker"), _of(findings, "unclear")
-    ways = _by_mend(blockers)
+    blockers = [finding for finding in _of(findings, "blocker") if not finding.predicted]
+    unclear = _of(findings, "unclear")
+    # What one command mends comes first: it costs least.
+    ways = sorted(_by_mend(blockers), key=lambda same: not any(finding.fix for finding in same))
     for same in ways[:_STEPS]:
         subjects = tuple(dict.fromkeys(subject for finding in same for subject in finding.subjects))
         where = text.names(tuple(dict.fromkeys(host for finding in same for host in finding.hosts)), 4)
@@ -761,7 +837,14 @@ def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow],
         # A hint alone may say no more than a cause: what is wrong comes first, what to do about it below.
         how = text.sentence(next((finding.advice for finding in same if finding.advice), ""))
         reason = same[0].variants[0].reason
-        steps.append(Step(reason if how else f"Mend {same[0].check}: {reason}", where, same[0].key, how))
+        fix = next((finding.fix for finding in same if finding.fix), None)
+        tried = next((finding.tried for finding in same if finding.tried), "")
+        if fix:
+            how = ""  # the command does it; what a person would do by hand is with the finding
+        elif tried:
+            how = f"Remediation did not mend it: {tried}"
+        steps.append(Step(reason if how or fix else f"Mend {same[0].check}: {reason}", where, same[0].key, how,
+                          fix.command if fix else "", fix.note if fix else ""))
     more = sum(map(len, ways[_STEPS:]))
     if more:
         steps.append(Step(f"Mend the other {text.count(more, 'blocking finding')}.", ""))

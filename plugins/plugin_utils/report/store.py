@@ -24,7 +24,7 @@ RENDERERS: Mapping[str, Callable[[model.Report], Iterator[str]]] = {
 FILES = {"json": "report.json", "html": "report.html", "junit": "junit.xml", "md": "report.md"}
 
 # Everything that a run's folder holds: one that holds something else is somebody's, and stays.
-_OWN = {"run.json", "report.json", "hosts", "facts"}
+_OWN = {"run.json", "report.json", "hosts", "facts", "before", "remediation", "stopped.json"}
 # A run that wrote no report may still be under way; after a day it is not.
 _ABANDONED = datetime.timedelta(days=1)
 

@@ -8,7 +8,7 @@ import textwrap
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, text
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, remediation, text
 
 LINES = 24
 COLUMNS = 100
@@ -44,7 +44,12 @@ def _head(report: model.Report, paint: Colour) -> list[str]:
     facts = [total, f"profile {text.line(str(run['profile']))}", f"gate {text.line(str(run['gate']))}"]
     if report.seconds is not None:
         facts.append(text.duration(report.seconds))
-    lines = [paint(word, report.verdict) + first[len(word):], *rest[:2]]
+    lines = [paint(word, report.verdict) + first[len(word):], *rest[:1 if report.mended else 2]]
+    if report.mended:
+        lines.append(_cut(f"Remediation{' (check mode)' if report.mended.check else ''}: {report.mended.said}", COLUMNS))
+        if report.mended.stopped:
+            stopped = report.mended.stopped
+            lines.append(_cut(text.line(f"It stopped{' at ' if stopped['host'] else ''}{stopped['host']}: {stopped['reason']}"), COLUMNS))
     if report.unselected:
         lines.append(_cut(report.unselected, COLUMNS))
     lines.append(_cut(" · ".join(facts), COLUMNS))
@@ -64,7 +69,9 @@ def _foot(report: model.Report, paths: Mapping[str, str]) -> list[str]:
     if report.verdict in ("not_ready", "inconclusive") and report.steps:
         step = report.steps[0]
         words = text.line(f"{step.do} {step.how}".rstrip())
-        lines += _wrap(f"Next: {text.clip(words, 3 * COLUMNS - 40)}", COLUMNS, "      ")[:3]
+        lines += _wrap(f"Next: {text.clip(words, 3 * COLUMNS - 40)}", COLUMNS, "      ")[:2 if report.mended else 3]
+        if step.command and len(step.command) <= 3 * COLUMNS:
+            lines.append(f"      {text.line(step.command)}")  # never cut: it is there to be copied, as the path below
     order = [key for key in ("html", "md", "json", "junit") if key in paths]
     if order:
         # A path is never cut: it is there to be copied.
@@ -73,8 +80,10 @@ def _foot(report: model.Report, paths: Mapping[str, str]) -> list[str]:
 
 
 def _body(report: model.Report, room: int, paint: Colour) -> list[str]:
+    told = {line.check for line in report.mended.of("not_fixed", "new", "left")} if report.mended else set()
     sections = [
-        ("Blocks", [_finding(one, paint) for one in report.of_kind("blocker")]),
+        *([(report.mended.title, _mended(report.mended))] if report.mended else ()),
+        ("Blocks", [_finding(one, paint) for one in report.of_kind("blocker") if one.check not in told and not one.predicted]),
         ("No result", [[_row("", _name(row.name), row.error)] for row in report.silent]),
         ("Could not be judged", [_finding(one, paint) for one in report.of_kind("unclear")]),
     ]
@@ -93,7 +102,9 @@ def _body(report: model.Report, room: int, paint: Colour) -> list[str]:
 
     # Every section gets some lines, what is left over goes to the first ones; blank lines only where there is room.
     wanted = [sum(map(len, entries)) for _title, entries in sections]
-    given = [min(needed, least) for needed, least in zip(wanted, (5, 2, 2, 2))]
+    given = [min(needed, least) for needed, least in zip(wanted, (5, 2, 2, 2, 2))]
+    while sum(given) + len(sections) + 1 > room and max(given, default=0) > 1:
+        given[given.index(max(given))] -= 1
     left = room - 1 - len(sections) - sum(given)
     for index, needed in enumerate(wanted):
         extra = max(0, min(left, needed - given[index]))
@@ -124,6 +135,22 @@ def _fit(entries: list[list[str]], room: int) -> list[str]:
             break
         lines += entry
     return lines
+
+
+def _mended(mended: remediation.View) -> list[list[str]]:
+    """What became of the findings, what needs a look first; where one is still there, the second line says why."""
+    entries = []
+    for outcome in ("not_fixed", "new", "fixed", "predicted", "left"):
+        word = text.OUTCOME_WORDS[outcome].lower()
+        for line in mended.of(outcome):
+            by = f"  by {line.role}" if line.role and outcome in ("fixed", "predicted") else ""
+            hosts = text.names([_name(host) for host in line.hosts], 4)
+            why = f": {line.why}" if outcome == "left" else ""
+            entry = [_row(f"{word:<{14 if mended.check else 9}}", line.check, hosts + by + why)]
+            if outcome in ("not_fixed", "new"):
+                entry.append("            " + _cut(text.line(line.why), COLUMNS - 12))
+            entries.append(entry)
+    return entries
 
 
 def _finding(finding: model.Finding, paint: Colour) -> list[str]:

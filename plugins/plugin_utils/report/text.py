@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,24 @@ STATUS_WORDS = {
     "notapplicable": "not applicable",
     "notselected": "not selected",
 }
+
+OUTCOME_WORDS = {
+    "fixed": "Fixed",
+    "predicted": "Would be fixed",
+    "not_fixed": "Not fixed",
+    "new": "New",
+    "left": "Left",
+}
+
+# The remediation roles, and the word of preflight_consent that each needs (empty: none).
+CONSENT = {"go_toolchain": "install", "module_proxy": "", "pprof_guard": "firewall", "service_limits": "restart"}
+# What a word of preflight_consent lets a role do.
+CONSENT_MEANS = {
+    "restart": "restart the service", "firewall": "change the packet filter", "sysctl": "change kernel settings",
+    "install": "install software for the whole machine",
+}
+# So many hosts are named by a command; with more it goes by the finding alone.
+LIMIT_HOSTS = 5
 
 # Control characters become their visible pictures (U+2400..): a terminal must not obey a host, XML 1.0 forbids most of
 # them, and silently dropping them would hide that they were there. Bidirectional overrides can make a name read
@@ -136,3 +155,13 @@ def duration(seconds: float) -> str:
 def rank(severity: str) -> int:
     """A severity as a number, ``info`` = 0."""
     return engine.SEVERITIES.index(severity)
+
+
+def mend_command(check_id: str, hosts: Sequence[str], consent: str) -> str:
+    """The command that mends a finding, for a shell. ``consent`` are words of preflight_consent, joined by commas.
+
+    More than ``LIMIT_HOSTS`` hosts are not named: the command then mends the finding wherever verification finds it.
+    """
+    limit = f" --limit {shlex.quote(','.join(hosts))}" if 0 < len(hosts) <= LIMIT_HOSTS else ""
+    agreed = f" -e preflight_consent={shlex.quote(consent)}" if consent else ""
+    return f"ansible-playbook remediate.yml{limit} -e preflight_remediate={shlex.quote(check_id)}{agreed}"

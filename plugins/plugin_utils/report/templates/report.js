@@ -121,7 +121,7 @@
   }
 
   /* The row of a host unfolds to everything known about it */
-  function resultLine(result) {
+  function resultLine(result, host) {
     const check = checks[result[CHECK]], state = stateOf(result), subject = text(result, SUBJECT);
     const status = statuses[result[STATUS]];
     const name = [check.title, " ", el("code", { class: "id" }, check.id), " ", subject ? el("span", { class: "subject" }, subject) : ""];
@@ -136,6 +136,7 @@
     }
     const mend = mends[result[MEND]];
     if (mend) {
+      if (mend.length > 3) line.append(commandBox(strings[mend[3]] + host.limit + strings[mend[4]]));
       if (mend[0]) line.append(el("p", {}, strings[mend[0]]));
       if (mend[1]) line.append(commandBox(strings[mend[1]]));
       if (mend[2]) line.append(el("p", { class: "role" }, "Role ", el("code", {}, strings[mend[2]])));
@@ -155,14 +156,19 @@
           service.revision && `revision ${service.revision}`, service.container && `in container ${service.container}`,
           service.declared ? "" : "not declared", ...service.listeners].filter(Boolean).join(" · ")))));
     }
+    if (host.changes) {
+      cell.append(el("h3", {}, data.check ? "What would change" : "What was changed"), el("ul", { class: "services" },
+        ...host.changes.map(([action, path, detail, role]) => el("li", {}, `${strings[action]} `, el("code", {}, strings[path]), " ",
+          el("span", { class: "quiet" }, [strings[detail], role && `by ${strings[role]}`].filter(Boolean).join(" · "))))));
+    }
     const open = host.results.filter((result) => result[KIND] >= 0).sort((a, b) => a[KIND] - b[KIND] || b[SEVERITY] - a[SEVERITY]);
-    if (open.length) cell.append(el("h3", {}, "Findings"), el("ul", {}, ...open.map(resultLine)));
+    if (open.length) cell.append(el("h3", {}, "Findings"), el("ul", {}, ...open.map((result) => resultLine(result, host))));
     for (const [status, words] of [["pass", "passed"], ["notapplicable", "not applicable"], ["notselected", "not selected"]]) {
       const some = host.results.filter((result) => statuses[result[STATUS]] === status);
       if (!some.length) continue;
       const box = el("details", { class: "passed" }, el("summary", {}, `${many(some.length, "check result")} ${words}`));
       box.addEventListener("toggle", () => {
-        if (box.open && box.childElementCount === 1) box.append(el("ul", {}, ...some.map(resultLine)));
+        if (box.open && box.childElementCount === 1) box.append(el("ul", {}, ...some.map((result) => resultLine(result, host))));
       });
       cell.append(box);
     }

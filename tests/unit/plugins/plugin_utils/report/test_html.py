@@ -80,7 +80,7 @@ def test_without_a_script_it_says_what_matters(shown: Page) -> None:
     for words in (
         "Not ready", "3 findings block 4 of 12 hosts; 1 host gave no result; 2 checks could not be judged on 1 host.",
         "1 of 30 checks was not selected on 1 of 11 hosts.", "Not ready edge2 edge1 web4 web3", "No result pay2", "Results329",
-        "Make the unit's limit take effect: restart the service, or raise what caps it.", "limits.nofile_effective",
+        "--limit web3,web4,edge2 -e preflight_remediate=limits.nofile_effective", "limits.nofile_effective",
         "api runs with 1024 open files; its unit asks for 65536.", "sudo systemctl restart api.service", "web3", "web4", "edge2",
         "/proc/812/limits: Max open files 1024 1024 files", "The limits of pay (pid 901) could not be read: permission denied.",
         "unreachable: ssh: connect to host 10.20.0.52 port 22: Connection timed out", "setrlimit(2)", "M. Weber (release)",

@@ -202,12 +202,13 @@ def test_advice_is_the_only_way_or_the_check_s_own(hints: tuple[str, ...], advic
 
 
 def test_one_way_to_mend_is_one_step(report: model.Report) -> None:
-    assert [(step.do, step.how, step.where) for step in report.steps[:2]] == [
-        ("api runs with 1024 open files; its unit asks for 65536.",
-         "Make the unit's limit take effect: restart the service, or raise what caps it.", "api, gateway on web3, web4, edge2"),
-        ("pprof of gateway listens on 0.0.0.0:6060; a loopback address is wanted.",
-         "Let pprof listen on 127.0.0.1:6060, or close port 6060 to other machines.",
-         "gateway tcp 0.0.0.0:6060 on edge1, edge2")]
+    assert [(step.do, step.how, step.where, step.command) for step in report.steps[:2]] == [
+        ("api runs with 1024 open files; its unit asks for 65536.", "", "api, gateway on web3, web4, edge2",
+         "ansible-playbook remediate.yml --limit web3,web4,edge2 -e preflight_remediate=limits.nofile_effective "
+         "-e preflight_consent=restart"),
+        ("pprof of gateway listens on 0.0.0.0:6060; a loopback address is wanted.", "",
+         "gateway tcp 0.0.0.0:6060 on edge1, edge2",
+         "ansible-playbook remediate.yml --limit edge1,edge2 -e preflight_remediate=pprof.bind -e preflight_consent=firewall")]
 
 
 @pytest.mark.parametrize(("subjects", "checks", "steps"), [

@@ -47,8 +47,8 @@ Could not be judged
             Whether pay runs the file on disk could not be read: permission denied.
 Also 3 warnings, 1 check below the gate not judged, 1 result waived
 
-Next: api runs with 1024 open files; its unit asks for 65536. Make the unit's limit take effect:
-      restart the service, or raise what caps it.
+Next: api runs with 1024 open files; its unit asks for 65536.
+      ansible-playbook remediate.yml --limit web3,web4,edge2 -e preflight_remediate=limits.nofile_effective -e preflight_consent=restart
 Report: /srv/reports/report.html  (also md, json)"""
 
 
