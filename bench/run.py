@@ -4,8 +4,9 @@
     make bench ARGS='--hosts 1 10 --rounds 1'   # a quick look
 
 (a) ``ansible -m setup``, (b) this verification with its report (profile quick), (c) a playbook of one task a check for
-thirty of the same checks, on 1, 10 and 50 real SSH hosts. Then what 300 hosts cost the controller itself, and what the
-report costs for 1,000 hosts.
+thirty of the same checks, on 1, 10 and 50 real SSH hosts. Then remediation: 10 hosts with three services each, mended by
+one run, and what a run costs that finds nothing to mend. Then what 300 hosts cost the controller itself, and what the report
+costs for 1,000 hosts.
 """
 from __future__ import annotations
 
@@ -70,9 +71,13 @@ def timed(name: str, argv: list[str], folder: Path, allowed: tuple[int, ...] = (
     return run
 
 
-def preflight(inventory: Path, limit: str, folder: Path, profile: str = "quick") -> list[str]:
-    return [str(BIN / "ansible-playbook"), str(ROOT / "preflight.yml"), "-i", str(inventory), "--limit", limit,
-            "-e", f"preflight_profile={profile}", "-e", f"preflight_report_dir={folder / 'reports'}"]
+def playbook(name: str, inventory: Path, limit: str, folder: Path, *more: str) -> list[str]:
+    return [str(BIN / "ansible-playbook"), str(ROOT / f"{name}.yml"), "-i", str(inventory), "--limit", limit,
+            "-e", f"preflight_report_dir={folder / 'reports'}", *more]
+
+
+def preflight(inventory: Path, limit: str, folder: Path) -> list[str]:
+    return playbook("preflight", inventory, limit, folder, "-e", "preflight_profile=quick")
 
 
 def over_ssh(counts: list[int], rounds: int, folder: Path) -> dict[str, Any]:
@@ -109,6 +114,50 @@ def over_ssh(counts: list[int], rounds: int, folder: Path) -> dict[str, Any]:
         subprocess.run([*lab, "down", "--set", "bench"], check=False)
 
 
+def remediation(count: int, rounds: int, folder: Path) -> dict[str, Any]:
+    """One run that mends three services on every host, then verification against a run that has nothing to mend."""
+    inventory = folder / "hosts.yml"
+    lab = [sys.executable, str(ROOT / "tests/lab/lab.py")]
+    built = subprocess.run([sys.executable, str(ROOT / "tests/lab/build_service.py"), "build", "plain"], check=True,
+                           capture_output=True, text=True)
+    program = json.loads(built.stdout)["variants"]["plain"]
+    subprocess.run([*lab, "up", "--set", "bench", "--count", str(count), "--prefix", "bench", "--inventory", str(inventory)],
+                   check=True)
+    variables = json.dumps({
+        "preflight_services": [
+            {"name": name, "nofile": 8192, "pprof": f"http://127.0.0.1:{6060 + index}",
+             "health": f"http://127.0.0.1:{8080 + index}/healthz"}
+            for index, name in enumerate(("one", "two", "three"))
+        ],
+        "preflight_consent": ["restart", "firewall"], "preflight_remediate": ["limits.nofile_configured", "pprof.*"],
+        "preflight_remediate_batch": "100%",
+    })
+    try:
+        timed("plant", [str(BIN / "ansible-playbook"), "-i", str(inventory), str(ROOT / "bench/plant.yml"), "-e", f"service={program}"],
+              folder)
+        mend = playbook("remediate", inventory, "all", folder, "-e", variables)
+        verify = playbook("preflight", inventory, "all", folder, "-e", variables)
+        allowed = (0, 2)
+        first = timed("verify-before", verify, folder, allowed).wall
+        mending = timed("mend", mend, folder, allowed).wall
+        summary = json.loads((folder / "reports/report.json").read_text())["remediation"]["summary"]
+        walls: dict[str, list[float]] = {"preflight": [], "nothing_to_mend": []}
+        for _round in range(rounds):
+            walls["preflight"].append(timed("verify", verify, folder, allowed).wall)
+            walls["nothing_to_mend"].append(timed("nothing", mend, folder, allowed).wall)
+        medians = {name: statistics.median(values) for name, values in walls.items()}
+        result = {
+            "hosts": count, "services": 3 * count, "verify_s": round(first, 1), "mend_s": round(mending, 1), "summary": summary,
+            **{f"{name}_s": round(value, 2) for name, value in medians.items()},
+            "nothing_to_mend_to_preflight": round(medians["nothing_to_mend"] / medians["preflight"], 2), "rounds": rounds,
+        }
+        print(f"{count:4d} hosts x 3 services: mended in {mending:.1f} s ({summary['fixed']} findings fixed, {summary['not_fixed']} "
+              f"not); nothing to mend/preflight {result['nothing_to_mend_to_preflight']}", flush=True)
+        return result
+    finally:
+        subprocess.run([*lab, "down", "--set", "bench"], check=False)
+
+
 def controller(count: int, folder: Path) -> dict[str, Any]:
     """What the main process costs for hosts that stand in for a fleet: this machine under many names."""
     inventory = folder / "local.yml"
@@ -132,6 +181,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, nargs="+", default=[1, 10, 50], help="how many SSH hosts, one run each")
     parser.add_argument("--rounds", type=int, default=3, help="how often each command runs; the median counts")
+    parser.add_argument("--mend", type=int, default=10, help="SSH hosts for the remediation; 0 leaves it out")
     parser.add_argument("--stand-ins", type=int, default=300, help="hosts for the controller's own cost; 0 leaves it out")
     parser.add_argument("--skip-report", action="store_true", help="leave out the report of 1,000 hosts")
     parser.add_argument("--output", type=Path, default=ROOT / "bench/results.json")
@@ -143,6 +193,9 @@ def main() -> int:
         folder = Path(name)
         if arguments.hosts:
             results["ssh"] = over_ssh(sorted(arguments.hosts), arguments.rounds, folder)
+            save(results, arguments.output)
+        if arguments.mend:
+            results["remediation"] = remediation(arguments.mend, arguments.rounds, folder)
             save(results, arguments.output)
         if arguments.stand_ins:
             results["controller"] = controller(arguments.stand_ins, folder)

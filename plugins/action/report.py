@@ -63,9 +63,16 @@ class ActionModule(ActionBase):
             screen.show(report, named)
         result.update(
             changed=False, verdict=report.verdict, msg=report.said, counts=report.document["summary"],
-            verdicts={row.name: row.verdict for row in report.hosts}, report_dir=str(report_dir), paths=named,
+            verdicts={row.name: row.verdict for row in report.hosts}, unmended=_unmended(report), report_dir=str(report_dir), paths=named,
         )
         return result
+
+
+def _unmended(report: model.Report) -> dict[str, list[str]]:
+    """The checks by host whose findings a role was to mend, and did not."""
+    found = {row["name"]: sorted({item["check"] for item in row.get("remediation") or () if item["outcome"] == "not_fixed"})
+             for row in report.document["hosts"]}
+    return {name: checks for name, checks in found.items() if checks}
 
 
 def _baseline_path(run: dict[str, Any]) -> Path | None:

@@ -99,6 +99,11 @@ verdicts:
   type: dict
   returned: success
   sample: {web1: ready, web2: not_ready}
+unmended:
+  description: After a remediation, the checks by host whose findings a role was to mend and did not.
+  type: dict
+  returned: success
+  sample: {web2: [limits.nofile_effective]}
 counts:
   description: The summary of report.json.
   type: dict

@@ -59,6 +59,7 @@ def test_writes_the_report_and_returns_little(run_dir: Path, tmp_path: Path, scr
         "verdicts": {"web1": "ready", "web2": "ready", "web3": "not_ready", "web4": "not_ready", "edge1": "not_ready",
                      "edge2": "not_ready", "job1": "ready_with_warnings", "job2": "ready_with_warnings",
                      "db1": "ready_with_warnings", "cache1": "ready", "pay1": "inconclusive", "pay2": "inconclusive"},
+        "unmended": {},
         "paths": {"json": str(folder / "report.json"), "html": str(folder / "report.html"), "junit": str(folder / "junit.xml"),
                   "md": str(folder / "report.md")}}
     assert result["counts"] == json.loads((folder / "report.json").read_text())["summary"]

@@ -1,0 +1,114 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Six planted faults on each of two hosts. The tests are one story and run in the order of this file."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import HOSTS, Run
+
+CONSENT = ["restart", "firewall"]
+PLANTED = {
+    ("limits.nofile_configured", "api"),
+    ("limits.nofile_effective", "worker"),
+    ("pprof.bind", "api tcp 0.0.0.0:6060"),
+    ("pprof.reachable", "api tcp 0.0.0.0:6060"),
+    ("modules.checksum_db", "deploy"),
+    ("modules.insecure", "deploy"),
+}
+Play = Callable[..., Run]
+
+
+@pytest.fixture(scope="module")
+def before(snapshot: Callable[[str], list[str]]) -> dict[str, list[str]]:
+    return {name: snapshot(name) for name in HOSTS}
+
+
+@pytest.fixture(scope="module")
+def predicted(play: Play, before: dict[str, list[str]]) -> Run:
+    return play("remediate", "--check", "--diff", preflight_consent=CONSENT)
+
+
+@pytest.fixture(scope="module")
+def mended(play: Play, predicted: Run) -> Run:
+    return play("remediate", "--diff", preflight_consent=CONSENT)
+
+
+def test_the_faults_are_there(play: Play, before: dict[str, list[str]]) -> None:
+    run = play("preflight")
+    assert run.rc == 2, run.output
+    for name in HOSTS:
+        failed = {(one["id"], one["subject"]) for one in run.host(name)["results"] if one["status"] == "fail"}
+        assert failed >= PLANTED
+    assert run.report["remediation"] is None
+
+
+def test_without_consent_nothing_that_needs_it_is_done(play: Play, before: dict[str, list[str]],
+                                                       snapshot: Callable[[str], list[str]]) -> None:
+    run = play("remediate", preflight_remediate=["limits.*", "pprof.*"])
+    assert run.rc == 2, run.output
+    for name in HOSTS:
+        assert run.outcomes(name, "fixed", "not_fixed", "new") == set()
+        why = run.why(name)
+        assert why["limits.nofile_configured"].lower().startswith("needs consent restart")
+        assert why["pprof.bind"].lower().startswith("needs consent firewall")
+        assert why["modules.checksum_db"].lower().startswith("not named by preflight_remediate")
+        assert snapshot(name) == before[name]
+
+
+def test_check_mode_changes_nothing(predicted: Run, before: dict[str, list[str]], snapshot: Callable[[str], list[str]]) -> None:
+    assert predicted.rc == 2, predicted.output  # the hosts are as they were: not ready
+    for name in HOSTS:
+        assert predicted.outcomes(name, "predicted") >= PLANTED
+        assert snapshot(name) == before[name]
+    assert predicted.report["run"]["mode"] == "remediate-check"
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_one_command_mends_all_six(mended: Run, name: str) -> None:
+    assert mended.outcomes(name, "fixed") >= PLANTED, mended.output
+    assert mended.outcomes(name, "not_fixed", "new") == set()
+    assert mended.host(name)["verdict"] in ("ready", "ready_with_warnings")
+
+
+def test_the_run_succeeds_and_the_screen_says_so(mended: Run) -> None:
+    assert mended.rc == 0, mended.output
+    assert mended.report["remediation"]["stopped"] is None
+    assert mended.report["remediation"]["summary"]["not_fixed"] == 0
+    assert "Remediation: " in mended.output
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_the_prediction_was_exact(predicted: Run, mended: Run, name: str) -> None:
+    assert predicted.changes(name) == mended.changes(name)
+    assert len(mended.changes(name)) >= 5
+    assert predicted.outcomes(name, "predicted") == mended.outcomes(name, "fixed")
+
+
+def test_the_difference_is_shown(predicted: Run, mended: Run) -> None:
+    for run in (predicted, mended):
+        assert "+LimitNOFILE=8192:" in run.output
+        assert "-GOSUMDB=off" in run.output
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_the_processes_have_it(mended: Run, connect: Callable[[str], Any], name: str) -> None:
+    host = connect(name)
+    for unit, wanted in (("api", 8192), ("worker", 9000)):
+        limits = host.check_output(f"cat /proc/$(systemctl show -p MainPID --value {unit}.service)/limits")
+        soft = next(line for line in limits.splitlines() if line.startswith("Max open files")).split()[3]
+        assert int(soft) >= wanted - 1
+    assert host.file("/home/deploy/.config/go/env").content_string == "GOFLAGS=-mod=mod\nGOSUMDB=sum.golang.org\n"
+
+
+def test_the_second_run_changes_nothing(play: Play, mended: Run, snapshot: Callable[[str], list[str]]) -> None:
+    before = {name: snapshot(name) for name in HOSTS}
+    run = play("remediate", preflight_consent=CONSENT)
+    assert run.rc == 0, run.output
+    assert "changed=0" in run.output and "changed=1" not in run.output
+    assert {name: snapshot(name) for name in HOSTS} == before
+    for name in HOSTS:
+        assert run.changes(name) == []
