@@ -21,7 +21,7 @@ from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue
 catalogue.load()
 
 _MODULE = "goready.preflight.readiness_facts"
-_SUBSETS = ("host", "toolchain", "services", "pprof", "network")
+_SUBSETS = ("host", "toolchain", "modules", "services", "pprof", "network")
 
 
 class ActionModule(ActionBase):

@@ -20,11 +20,11 @@ author: goready.preflight contributors (@goready)
 options:
   subsets:
     description:
-      - What to read. V(pprof) needs the listeners of V(services) and brings them along.
+      - What to read. V(pprof) needs the listeners of V(services) and V(modules) the shells of V(toolchain); they bring them along.
     type: list
     elements: str
-    choices: [host, toolchain, services, pprof, network]
-    default: [host, toolchain, services, pprof, network]
+    choices: [host, toolchain, modules, services, pprof, network]
+    default: [host, toolchain, modules, services, pprof, network]
   services:
     description:
       - The services that the host should run, as C(preflight_services) declares them.
@@ -668,6 +668,92 @@ facts:
                   description: Whether its environment file is there.
                   returned: success
                   type: bool
+    modules:
+      description: Subset C(modules).
+      returned: success
+      type: dict
+      contains:
+        settings:
+          description: Where go would get modules from, one entry a shell that gave its environment, then one a further user with settings.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            kind:
+              description: V(login), V(non_login), V(sudo), V(systemd), or V(file) where only the user's file was read.
+              returned: success
+              type: str
+            user:
+              description: Whose.
+              returned: success
+              type: str
+            go:
+              description: The go command that the shell finds.
+              returned: success
+              type: str
+            goroot:
+              description: The GOROOT whose C(go.env) was read.
+              returned: success
+              type: str
+            goenv:
+              description: The user's file of C(go env -w), V(null) where it is switched off.
+              returned: success
+              type: str
+            values:
+              description:
+                - By variable, C(value) without credentials, C(source) (V(environment), V(user_file), V(goroot_file), V(default)) and
+                  C(where), the file and line that say so, V(null) where none was found.
+              returned: success
+              type: dict
+        netrc:
+          description: The netrc files in the homes.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            path:
+              description: The file.
+              returned: success
+              type: str
+            owner:
+              description: Its owner.
+              returned: success
+              type: str
+            mode:
+              description: Its mode.
+              returned: success
+              type: str
+            machines:
+              description: The machines it has credentials for. Nothing else of it is reported.
+              returned: success
+              type: list
+              elements: str
+            readable:
+              description: Whether it could be read.
+              returned: success
+              type: bool
+        git:
+          description: Addresses that git replaces by others (C(url.X.insteadOf)).
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            user:
+              description: Whose configuration says so, V(null) for the system's.
+              returned: success
+              type: str
+            where:
+              description: File and line.
+              returned: success
+              type: str
+            url:
+              description: What it is replaced by.
+              returned: success
+              type: str
+            instead_of:
+              description: What is replaced.
+              returned: success
+              type: str
     services:
       description: Subset C(services).
       returned: success
@@ -1142,6 +1228,10 @@ facts:
               description: Whether the systemd's own list of settings was read.
               returned: success
               type: bool
+            nofile:
+              description: Limit of open files (C(soft), C(hard)) of systemd itself. V(null) where it could not be read.
+              returned: success
+              type: dict
         limits_conf:
           description: Lines of C(limits.conf) and C(limits.d), in the order in which pam_limits reads them.
           returned: success
@@ -1332,6 +1422,195 @@ facts:
               description: Why not.
               returned: success
               type: str
+        client:
+          description: The address from which the one who collects came, as the host sees it. V(null) where it is no SSH session.
+          returned: success
+          type: str
+        firewall:
+          description: What the kernel has of the table of role pprof_guard.
+          returned: success
+          type: dict
+          contains:
+            present:
+              description: Whether the table is there, V(null) where it could not be read.
+              returned: success
+              type: bool
+            ports:
+              description: The ports it guards over IPv4 and IPv6.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                port:
+                  description: The TCP port.
+                  returned: success
+                  type: int
+                allow:
+                  description: Networks that are admitted beside loopback.
+                  returned: success
+                  type: list
+                  elements: str
+            lasting:
+              description: Whether it will be there after the next boot, V(null) where there is none or it could not be read.
+              returned: success
+              type: bool
+            error:
+              description: Why it could not be read.
+              returned: success
+              type: str
+        proxies:
+          description: One entry a server of nginx and service behind it that serves debugging, asked as a listener is.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            service:
+              description: Name of the service behind it.
+              returned: success
+              type: str
+            program:
+              description: The proxy's program.
+              returned: success
+              type: str
+            pid:
+              description: Always V(null).
+              returned: success
+              type: int
+            declared:
+              description: Always V(false).
+              returned: success
+              type: bool
+            container:
+              description: Always V(null).
+              returned: success
+              type: raw
+            namespace:
+              description: Always V(host).
+              returned: success
+              type: str
+            listener:
+              description: Where the proxy listens.
+              returned: success
+              type: dict
+              contains:
+                proto:
+                  description: V(tcp), V(tcp6) or V(unix).
+                  returned: success
+                  type: str
+                address:
+                  description: Address.
+                  returned: success
+                  type: str
+                port:
+                  description: Port.
+                  returned: success
+                  type: int
+                path:
+                  description: Path of a unix socket.
+                  returned: success
+                  type: str
+            backend:
+              description: The listener it leads to.
+              returned: success
+              type: dict
+              contains:
+                proto:
+                  description: V(tcp), V(tcp6) or V(unix).
+                  returned: success
+                  type: str
+                address:
+                  description: Address.
+                  returned: success
+                  type: str
+                port:
+                  description: Port.
+                  returned: success
+                  type: int
+                path:
+                  description: Path of a unix socket.
+                  returned: success
+                  type: str
+            file:
+              description: The file of the configuration that says so.
+              returned: success
+              type: str
+            line:
+              description: The line in it.
+              returned: success
+              type: int
+            server_name:
+              description: The server's name, empty where any will do.
+              returned: success
+              type: str
+            prefix:
+              description: What its path has before C(/debug).
+              returned: success
+              type: str
+            allow:
+              description: Networks that its configuration admits, V(null) for everybody.
+              returned: success
+              type: list
+              elements: str
+            scheme:
+              description: V(http) or V(https).
+              returned: success
+              type: str
+            state:
+              description: How it answered.
+              returned: success
+              type: str
+            pprof:
+              description: Whether it serves C(/debug/pprof/) without credentials.
+              returned: success
+              type: dict
+              contains:
+                served:
+                  description: Whether it does.
+                  returned: success
+                  type: bool
+                status:
+                  description: HTTP status.
+                  returned: success
+                  type: int
+                path:
+                  description: The path whose answer proves it.
+                  returned: success
+                  type: str
+                evidence:
+                  description: What shows it.
+                  returned: success
+                  type: list
+                  elements: str
+            expvar:
+              description: Whether it serves C(/debug/vars) without credentials.
+              returned: success
+              type: dict
+              contains:
+                served:
+                  description: Whether it does.
+                  returned: success
+                  type: bool
+                status:
+                  description: HTTP status.
+                  returned: success
+                  type: int
+                evidence:
+                  description: What shows it.
+                  returned: success
+                  type: list
+                  elements: str
+            authentication:
+              description: Whether every debugging path refused an anonymous request.
+              returned: success
+              type: bool
+            requests:
+              description: How often it was asked.
+              returned: success
+              type: int
+            error:
+              description: Why it could not be asked.
+              returned: success
+              type: str
     network:
       description: Subset C(network).
       returned: success
@@ -1438,17 +1717,18 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
 from ansible_collections.goready.preflight.plugins.module_utils import collecting  # noqa: E402
 from ansible_collections.goready.preflight.plugins.module_utils.collect import (  # noqa: E402
-    host, network, pprof, services, toolchain,
+    host, modules, network, pprof, services, toolchain,
 )
 
 SUBSETS = {
     "host": host.PARTS,
     "toolchain": toolchain.PARTS,
+    "modules": modules.PARTS,
     "services": services.PARTS,
     "pprof": pprof.PARTS,
     "network": network.PARTS,
 }
-AFTER = {"pprof": "services"}
+AFTER = {"pprof": "services", "modules": "toolchain"}
 
 
 class ReadOnlyModule(AnsibleModule):  # type: ignore[misc]
@@ -1464,6 +1744,8 @@ def read(params: Mapping[str, Any]) -> Dict[str, Any]:
     wanted = set(params["subsets"])
     if "pprof" in wanted:
         wanted.add("services")
+    if "modules" in wanted:
+        wanted.add("toolchain")
     parts: Dict[str, List[Any]] = {name: list(SUBSETS[name]) for name in SUBSETS if name in wanted}
     if params["probes"]:
         # Most hosts are asked none, and every import is compiled anew on every host.

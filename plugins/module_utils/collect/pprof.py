@@ -17,16 +17,20 @@ debugging, three to one that does; one more where plain HTTP met TLS):
 ==================================  ==================================================================================
 
 So no profile is started and no goroutine stack is taken. ``cmdline`` is never asked for: it holds argv.
+
+What stands in front of such a listener is read, not assumed: nginx's configuration for the reverse proxies that lead to it
+(each asked the same as a listener), and what the kernel has of the table of role pprof_guard.
 """
 from __future__ import annotations
 
+import glob
 import os
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ansible_collections.goready.preflight.plugins.module_utils import httpprobe
+from ansible_collections.goready.preflight.plugins.module_utils import httpprobe, nftables, nginxconf, sshclient
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context, Unavailable
 from ansible_collections.goready.preflight.plugins.module_utils.httpprobe import Answer, Target
 from ansible_collections.goready.preflight.plugins.module_utils.redact import redact_url
@@ -545,6 +549,158 @@ def _search(path: str, text: bytes, context: Context) -> Optional[bool]:
     return None
 
 
+# --- what stands in front -------------------------------------------------------------------------------------------
+
+NGINX_CONF = "/etc/nginx/nginx.conf"
+CONF_LIMIT = 1 << 20       # bytes of one configuration file
+PROXIES_SECONDS = 6.0
+
+
+def proxies(context: Context) -> List[Dict[str, Any]]:
+    """One entry a server of nginx and listener behind it that serves debugging, asked as the listeners are."""
+    found = context.shared.get("pprof.endpoints")
+    if found is None:
+        raise Unavailable("the listeners were not looked at, so what leads to them is not known")
+    behind = [one for one in found if one["pprof"]["served"] or one["expvar"]["served"]]
+    try:
+        directives, missing = nginxconf.assemble(NGINX_CONF, lambda path: _conf(context, path), lambda pattern: _glob(context, pattern))
+    except FileNotFoundError:
+        return []  # no nginx
+    if missing and behind:
+        context.errors.append({"part": "pprof.proxies", "kind": "permission" if "permission denied" in "".join(missing) else "exception",
+                               "message": "not read: %s" % "; ".join(missing[:5])})
+    jobs = _proxy_jobs(nginxconf.routes(directives), behind)
+    deadline = min(context.deadline - 0.5, time.monotonic() + PROXIES_SECONDS)
+    results = httpprobe.side_by_side(lambda job: look(_asker(context, job[1]), scheme=job[1].scheme, prefix=job[0]["prefix"]),
+                                     jobs, workers=WORKERS, deadline=deadline)
+    entries = []
+    for (one, _target), looked in zip(jobs, results):
+        seen = looked or Look(error="not reached in the time for all proxies")
+        one.update(scheme=seen.scheme or one["scheme"], state=seen.state, pprof=seen.pprof, expvar=seen.expvar,
+                   authentication=seen.authentication, requests=seen.requests, error=seen.error)
+        entries.append(one)
+    return entries
+
+
+def _conf(context: Context, path: str) -> str:
+    with open(context.path(path), encoding="utf-8", errors="replace") as stream:
+        return stream.read(CONF_LIMIT)
+
+
+def _glob(context: Context, pattern: str) -> List[str]:
+    if not any(char in pattern for char in "*?["):
+        return [pattern]
+    root = context.path("/").rstrip("/")
+    return sorted(path[len(root):] for path in glob.glob(context.path(pattern)))
+
+
+def _asker(context: Context, target: Target) -> Ask:
+    def ask(scheme: str, path: str) -> Answer:
+        one = Target(scheme=scheme, host=target.host, port=target.port, unix=target.unix, name=target.name)
+        return httpprobe.get(one, path, timeout=min(httpprobe.TIMEOUT, max(0.05, context.remaining() - 0.5)))
+
+    return ask
+
+
+def _proxy_jobs(routes: Sequence[nginxconf.Route], behind: Sequence[Mapping[str, Any]]) -> List[Tuple[Dict[str, Any], Target]]:
+    """(entry, where to ask) of each server's listener and each service behind it; several routes there are one entry, which
+    admits whom any of them admits."""
+    jobs: Dict[Tuple[Any, ...], Tuple[Dict[str, Any], Target]] = {}
+    for route in routes:
+        for endpoint in behind:
+            if not _leads(route, endpoint["listener"]):
+                continue
+            paths = [nginxconf.outer_path(route, folder) for folder in (INDEX, "/debug/")]
+            outer = next((path for path in paths if path), None)
+            if outer is None:
+                continue
+            for listen in _distinct(route.listens):
+                where = listen.unix or "%s %s" % (listen.address, listen.port)
+                name = next((one for one in route.names if one and one[0] not in "_*.~" and "*" not in one), "")
+                key = (where, name, endpoint["service"], endpoint["listener"]["port"], endpoint["listener"]["path"])
+                if key in jobs:
+                    known = jobs[key][0]
+                    known["allow"] = None if known["allow"] is None or route.allow is None else sorted({*known["allow"], *route.allow})
+                    continue
+                jobs[key] = _proxy_job(route, endpoint, listen, name, outer)
+    return list(jobs.values())
+
+
+def _proxy_job(route: nginxconf.Route, endpoint: Mapping[str, Any], listen: nginxconf.Listen, name: str, outer: str
+               ) -> Tuple[Dict[str, Any], Target]:
+    inner = endpoint["listener"]
+    entry_: Dict[str, Any] = {
+        "service": endpoint["service"], "program": "nginx", "pid": None, "declared": False, "container": None, "namespace": "host",
+        "listener": {"proto": "unix" if listen.unix else "tcp6" if ":" in listen.address else "tcp",
+                     "address": None if listen.unix else listen.address, "port": listen.port, "path": listen.unix},
+        "backend": {key: inner[key] for key in ("proto", "address", "port", "path")},
+        "file": route.file, "line": route.line, "server_name": name, "prefix": outer.partition("/debug")[0],
+        "allow": sorted(route.allow) if route.allow is not None else None, "scheme": "https" if listen.tls else "http",
+    }
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.address, listen.address)
+    return entry_, Target(scheme=entry_["scheme"], host=host, port=listen.port or 0, unix=listen.unix or "", name=name)
+
+
+def _distinct(listens: Sequence[nginxconf.Listen]) -> List[nginxconf.Listen]:
+    """Every address of IPv4 and of IPv6 with one port is one listener for whoever counts them."""
+    found: List[nginxconf.Listen] = []
+    for one in listens:
+        if not any(one.address in WILDCARDS and other.address in WILDCARDS and one.port == other.port and not one.unix for other in found):
+            found.append(one)
+    return found
+
+
+def _leads(route: nginxconf.Route, listener: Mapping[str, Any]) -> bool:
+    kind, host, port = route.backend
+    if kind == "unix" or listener.get("proto") == "unix":
+        return kind == "unix" and listener.get("proto") == "unix" and host == listener.get("path")
+    if port != listener.get("port"):
+        return False
+    address = str(listener.get("address") or "")
+    return host == address or (host == "localhost" and is_local(listener)) or address in WILDCARDS
+
+
+def firewall(context: Context) -> Dict[str, Any]:
+    """What the kernel has of role pprof_guard's table, and whether it will be there after the next boot."""
+    found: Dict[str, Any] = {"present": False, "ports": [], "lasting": None, "error": None}
+    if not os.path.exists(context.path(nftables.FILE)):
+        return found
+    found["lasting"] = False
+    try:
+        # /usr/sbin is in no ordinary user's PATH.
+        nft = next((path for path in ("/usr/sbin/nft", "/sbin/nft") if os.path.exists(path)), "nft")
+        rc, out, err = context.run([nft, "-j", "list", "table", nftables.FAMILY, nftables.TABLE], timeout=5.0)
+        if rc and "No such file or directory" in err:
+            return found
+        ports = nftables.guards_of_listing(nftables.listing(out)) if rc == 0 else {}
+    except (Unavailable, TimeoutError, ValueError) as exc:
+        found.update(present=None, lasting=None, error=str(exc))
+        return found
+    if rc:
+        found.update(present=None, lasting=None, error=(err.strip().splitlines() or ["nft ended with %d" % rc])[-1][:200].lower())
+        return found
+    found.update(present=True, ports=[{"port": port, "allow": list(allow)} for port, allow in sorted(ports.items())])
+    found["lasting"] = _lasting(context, ports)
+    return found
+
+
+def _lasting(context: Context, ports: Mapping[int, Sequence[str]]) -> Optional[bool]:
+    """Whether the unit that loads the table at boot is enabled, and its file says what the kernel holds to."""
+    try:
+        kept = {one.port: set(one.allow) for one in nftables.parse(_conf(context, nftables.FILE))}
+    except PermissionError:
+        return None
+    except (OSError, ValueError):
+        return False
+    return os.path.lexists(context.path(nftables.LINK)) and os.path.exists(context.path(nftables.UNIT_FILE)) and all(
+        kept.get(port) == set(allow) for port, allow in ports.items())
+
+
+def client(context: Context) -> Optional[str]:
+    """The address from which the one who collects came, as the host sees it; None where it is no SSH session."""
+    return sshclient.address(context.path("/"))
+
+
 # --- health --------------------------------------------------------------------------------------------------------
 
 
@@ -594,4 +750,7 @@ def healthy(answer: Answer, whole: bool = True) -> Tuple[Optional[bool], Optiona
 
 
 # Health first: it is asked of what was declared, however long the listeners take.
-PARTS = [("health", health, HEALTH_TIMEOUT + 1), ("endpoints", endpoints, ENDPOINTS_SECONDS + 1)]
+PARTS = [
+    ("health", health, HEALTH_TIMEOUT + 1), ("endpoints", endpoints, ENDPOINTS_SECONDS + 1), ("client", client),
+    ("firewall", firewall, 6.0), ("proxies", proxies, PROXIES_SECONDS + 1),
+]

@@ -1137,7 +1137,12 @@ def manager(context: Context) -> Dict[str, Any]:
         raise Unavailable("systemd was not asked")
     if one.error is not None:
         raise one.error
-    return {"asked": len(one.units), "directives_known": one.directives is not None}
+    # What systemd has itself: where it may not raise a limit (a container), no service gets more than this.
+    try:
+        nofile = procfs.parse_limits(context.read("/proc/1/limits")).get("nofile")
+    except (OSError, ValueError):
+        nofile = None
+    return {"asked": len(one.units), "directives_known": one.directives is not None, "nofile": nofile}
 
 
 def limits_conf(context: Context) -> List[Dict[str, Any]]:

@@ -52,6 +52,9 @@ _SHELLS = ("sh", "bash", "dash", "ash", "ksh", "ksh93", "mksh", "zsh", "fish")
 _NO_SHELLS = ("nologin", "false", "true", "sync")
 _SUDO_GROUPS = ("sudo", "wheel", "admin")
 
+# Where ``ctx.shared`` keeps the whole environment of each kind of shell: it never leaves the host.
+ENVIRONMENTS = "toolchain environments"
+
 # Asked of every toolchain. None of them makes cmd/go look for a C compiler (that would take 0.4 s and write the cache).
 _ASKED = ("GOROOT", "GOVERSION", "GOHOSTARCH", "GOHOSTOS", "GOARCH", "GOOS", "GOPATH", "GOPROXY", "GOSUMDB", "GOPRIVATE",
           "GONOPROXY", "GONOSUMDB", "GOINSECURE", "GOENV", "GOMODCACHE", "GOBIN", "GOTOOLDIR")
@@ -292,6 +295,7 @@ def collect_shells(ctx: Context) -> List[Dict[str, Any]]:
 def _shell_job(ctx: Context, kind: str, name: str, ask: Callable[[], Tuple[str, Dict[str, str]]]) -> Callable[[], Dict[str, Any]]:
     def job() -> Dict[str, Any]:
         answer, environment = ask()
+        ctx.shared.setdefault(ENVIRONMENTS, {})[kind] = environment
         return _describe_shell(ctx, kind, name, answer, environment)
 
     return job
@@ -862,6 +866,20 @@ def _ask_goroot(ctx: Context, go: str, user: User, environment: Mapping[str, str
         raise Unavailable((err.strip().splitlines() or ["it ended with %d" % rc])[0][:200])
     return _realpath(ctx, lines[-1])
 
+
+# What the subset ``modules`` and the module ``module_proxy`` use of this one.
+accounts_of = _accounts
+as_user = _as_user
+homes_of = _homes
+installed = _installed
+is_goroot = _is_goroot
+open_to = _open_to
+parents_of = _parents
+real_path = _realpath
+runner_of = _runner
+text_of = _text
+user_file = _user_file
+version_file = _version_file
 
 PARTS = (
     ("shells", collect_shells, 2 * (SHELL_TIMEOUT + SHELL_GRACE) + 2.0),

@@ -22,7 +22,7 @@ DEFAULTS: dict[str, Any] = {"services": [], "toolchain": "optional", "probes": [
 # Mappings whose keys are data: the documentation describes them as a whole.
 OPEN = {
     "timings", "probes", "host.sysctl", "network.tcp", "toolchain.toolchains.env", "toolchain.shells.env",
-    "toolchain.shells.goenv.values", "toolchain.shells.effective", "services.services.properties",
+    "modules.settings.values", "toolchain.shells.goenv.values", "toolchain.shells.effective", "services.services.properties",
     "services.services.binary.buildinfo.settings", "services.services.processes.running.buildinfo.settings",
     "services.services.processes.limits", "services.services.processes.environ", "services.services.processes.cgroup.effective",
 }
@@ -151,7 +151,7 @@ def test_probes() -> None:
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"timeout": 0}, "timeout: 0 is not from 1 to 3600 seconds"),
     ({"subsets": ["hosts"]},
-     "value of subsets must be one or more of: host, toolchain, services, pprof, network. Got no match for: hosts"),
+     "value of subsets must be one or more of: host, toolchain, modules, services, pprof, network. Got no match for: hosts"),
     ({"toolchain": "maybe"}, "value of toolchain must be one of: required, optional, absent, got: maybe"),
 ])
 def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:

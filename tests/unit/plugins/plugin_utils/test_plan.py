@@ -78,8 +78,8 @@ def test_two_services_of_one_role_and_the_longest_name_wins() -> None:
      "manual: say which Go is wanted in go_toolchain_versions"),
     (result("toolchain.present", "", role="go_toolchain"), inventory("", go_toolchain_versions=["1.27.3"]), "consent",
      "needs consent install"),
-    (result("pprof.bind", "api tcp 0.0.0.0:6060", role="pprof_guard"), inventory("restart"), "consent", "needs consent firewall"),
-    (result("pprof.bind", "api tcp 0.0.0.0:6060", role="pprof_guard"),
+    (result("pprof.bind", "api [::]:6060", role="pprof_guard"), inventory("restart"), "consent", "needs consent firewall"),
+    (result("pprof.bind", "api [::]:6060", role="pprof_guard"),
      inventory("firewall", pprof_guard_means=["firewall", "proxy"]), "consent", "needs consent install"),
 ], ids=["consent", "waived", "unselected", "unsafe", "no-role", "container", "no-unit", "no-service", "no-version", "install",
         "firewall", "every-means"])
@@ -100,7 +100,7 @@ def test_what_interrupts_nobody_or_is_allowed_by_the_role_needs_no_more(variable
 
 
 def test_a_pprof_listener() -> None:
-    found = result("pprof.bind", "api tcp 0.0.0.0:6060", role="pprof_guard")
+    found = result("pprof.bind", "api [::]:6060", role="pprof_guard")
     made = plan.make(host(found), inventory("firewall"), CHECKS)
     assert made.steps[0].variables == {
         "pprof_guard_services": [{"name": "api", "unit": "api.service", "pprof": "http://127.0.0.1:6060"}]}
@@ -108,8 +108,15 @@ def test_a_pprof_listener() -> None:
     assert plan.make(host(found), bound, CHECKS).steps[0].variables["pprof_guard_services"][0]["bind"] == {"environment": "PPROF"}
 
 
+def test_the_module_proxys_settings() -> None:
+    found = {**result("modules.checksum_db", "deploy", role="module_proxy"), "actual": {"GOSUMDB": "off", "GONOSUMDB": "*"}}
+    other = {**result("modules.insecure", "deploy", role="module_proxy"), "actual": {"GOINSECURE": "*"}}
+    assert plan.make(host(found, other), inventory(""), CHECKS).steps[0].variables == {
+        "module_proxy_users": ["deploy"], "module_proxy_unset": ["GOSUMDB=off", "GONOSUMDB=*", "GOINSECURE=*"]}
+
+
 def test_roles_run_in_their_order_and_every_finding_has_its_place() -> None:
-    results = [result("pprof.bind", "api tcp 0.0.0.0:6060", role="pprof_guard"), result("limits.nofile_configured"),
+    results = [result("pprof.bind", "api [::]:6060", role="pprof_guard"), result("limits.nofile_configured"),
                result("toolchain.present", "", role="go_toolchain"), result("services.active", role="", safe="manual")]
     made = plan.make(host(*results), inventory(go_toolchain_versions=["1.27.3"]), CHECKS)
     assert [step.role for step in made.steps] == ["go_toolchain", "service_limits", "pprof_guard"]

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pprof_fixtures import Server
 
-from ansible_collections.goready.preflight.plugins.module_utils import httpprobe
+from ansible_collections.goready.preflight.plugins.module_utils import httpprobe, nftables
 from ansible_collections.goready.preflight.plugins.module_utils.collect import pprof
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context, Unavailable
 from ansible_collections.goready.preflight.plugins.module_utils.httpprobe import Answer
@@ -598,3 +598,161 @@ def test_health_of_nonsense_and_of_nothing():
     [entry] = health("nonsense")
     assert (entry["ok"], entry["error"]) == (None, "expected http://, https:// or unix:///, not 'nonsense'")
     assert pprof.health(Context(services=[{"name": "api"}])) == []
+
+
+# --- what stands in front
+
+
+def behind(listener, *, served=True, name="api"):
+    return {"service": name, "pid": 1, "listener": {key: listener[key] for key in ("proto", "address", "port", "path")},
+            "pprof": {"served": served, "status": 200, "path": INDEX, "evidence": []},
+            "expvar": {"served": False, "status": 404, "evidence": []}}
+
+
+def configured(tmp_path, text, *endpoints, files=()):
+    """proxies() with this nginx.conf. A wildcard in front is asked on loopback, where the test's own server is."""
+    for path, content in {"nginx.conf": text, **dict(files)}.items():
+        target = tmp_path / "etc/nginx" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content)
+    context = Context(root=str(tmp_path), timeout=10.0)
+    context.shared["pprof.endpoints"] = list(endpoints)
+    return pprof.proxies(context), context
+
+
+OURS = """
+http {{ include /etc/nginx/conf.d/*.conf;
+  server {{ listen 0.0.0.0:{port}; listen [::]:{port}; auth_basic pprof;
+    location = /api/debug/pprof/ {{ allow 10.0.0.0/8; deny all; proxy_pass http://127.0.0.1:6060/debug/pprof/; }}
+    location = /api/debug/pprof/heap {{ allow 192.0.2.0/24; deny all; proxy_pass http://127.0.0.1:6060/debug/pprof/heap; }} }} }}
+"""
+
+
+def test_a_proxy_is_asked_as_a_listener_is(tmp_path):
+    asks = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=pprof\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with Server(lambda sock: (sock.recv(4096), sock.sendall(asks))) as server:
+        [entry], context = configured(tmp_path, OURS.format(port=server.port), behind(tcp(6060)))
+    assert {key: entry[key] for key in ("service", "program", "prefix", "allow", "scheme", "state", "authentication", "server_name")} == {
+        "service": "api", "program": "nginx", "prefix": "/api", "allow": ["10.0.0.0/8", "192.0.2.0/24"], "scheme": "http",
+        "state": "answered", "authentication": True, "server_name": ""}
+    assert entry["listener"] == {"proto": "tcp", "address": "0.0.0.0", "port": server.port, "path": None}
+    assert entry["backend"] == {"proto": "tcp", "address": "127.0.0.1", "port": 6060, "path": None}
+    assert (entry["pprof"]["served"], entry["pprof"]["status"]) == (None, 401)
+    assert (entry["file"], entry["line"]) == ("/etc/nginx/nginx.conf", 4) and context.errors == []
+
+
+def test_a_site_that_publishes_pprof_is_found_out(tmp_path):
+    """Everything of /: what the application itself serves, its debugging too. The server's name is asked for."""
+    with Server(fixtures.answers("go1.27.3", "default")) as server:
+        text = (f"http {{ upstream app {{ server localhost:6060; }} server {{ listen {server.port}; server_name shop.example.org _; "
+                "location / { proxy_pass http://app; } } }")
+        [entry], _context = configured(tmp_path, text, behind(tcp(6060)))
+    assert (entry["pprof"]["served"], entry["pprof"]["path"], entry["allow"], entry["authentication"]) == (True, INDEX, None, False)
+    assert b"\r\nHost: shop.example.org\r\n" in server.heads[0]
+
+
+@pytest.mark.parametrize("text", [
+    "http { server { listen 1; location / { proxy_pass http://127.0.0.1:6061; } } }",
+    "http { server { listen 1; location / { proxy_pass http://10.0.0.9:6060; } } }",
+    "http { server { listen 1; location /app/ { proxy_pass http://127.0.0.1:6060; } } }",
+    "http { server { listen 1; location / { proxy_pass http://unix:/run/x.sock; } } }",
+    "events { }",
+])
+def test_a_proxy_that_leads_elsewhere_is_none_and_not_asked(tmp_path, text):
+    assert configured(tmp_path, text, behind(tcp(6060)))[0] == []
+
+
+def test_a_listener_without_debugging_has_no_proxy(tmp_path):
+    assert configured(tmp_path, OURS.format(port=1), behind(tcp(6060), served=False))[0] == []
+
+
+def test_no_nginx_and_no_listeners(tmp_path):
+    context = Context(root=str(tmp_path))
+    context.shared["pprof.endpoints"] = []
+    assert pprof.proxies(context) == []
+    with pytest.raises(Unavailable, match="so what leads to them is not known"):
+        pprof.proxies(Context(root=str(tmp_path)))
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path):
+    entries, context = configured(tmp_path, "http { include conf.d/*.conf; }", behind(tcp(6060)), files={"conf.d/a.conf": "server {"})
+    assert entries == []
+    assert context.errors == [{"part": "pprof.proxies", "kind": "exception",
+                               "message": "not read: /etc/nginx/conf.d/a.conf: a block is not closed"}]
+
+
+FILTER = [nftables.Guard(6060, ("api",), ("10.0.0.0/8", "2001:db8::/32"))]
+
+
+class Kernel(Context):
+    """A context whose nft answers with a recorded listing."""
+
+    said = (0, "", "")
+
+    def run(self, argv, **more):
+        assert argv[1:] == ["-j", "list", "table", "inet", "goready_pprof"]
+        return self.said
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    def with_table(said, *, file=FILTER, linked=True):
+        for path, text in ((nftables.FILE, nftables.render(file)), (nftables.UNIT_FILE, "[Unit]\n")):
+            target = tmp_path / path.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+        if linked:
+            target = tmp_path / nftables.LINK.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(nftables.UNIT_FILE)
+        context = Kernel(root=str(tmp_path))
+        context.said = said
+        return pprof.firewall(context)
+
+    return with_table
+
+
+def rule(chain, protocol, name):
+    return {"rule": {"chain": chain, "expr": [
+        {"match": {"op": "!=", "left": {"meta": {"key": "iifname"}}, "right": "lo"}},
+        {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 6060}},
+        {"match": {"op": "!=", "left": {"payload": {"protocol": protocol, "field": "saddr"}}, "right": f"@{name}"}},
+        {"counter": {"packets": 3, "bytes": 180}}, {"drop": None}]}}
+
+
+LISTING = json.dumps({"nftables": [
+    {"metainfo": {"version": "1.0.6"}}, {"table": {"family": "inet", "name": "goready_pprof"}},
+    {"set": {"name": "port_6060_v4", "elem": [{"prefix": {"addr": "10.0.0.0", "len": 8}}]}},
+    {"set": {"name": "port_6060_v6", "elem": [{"prefix": {"addr": "2001:db8::", "len": 32}}]}},
+    {"chain": {"name": "local", "hook": "input"}}, rule("local", "ip", "port_6060_v4"), rule("local", "ip6", "port_6060_v6")]})
+PORT = {"port": 6060, "allow": ["10.0.0.0/8", "2001:db8::/32"]}
+
+
+def test_what_the_kernel_holds_to_and_whether_it_lasts(kernel):
+    assert kernel((0, LISTING, "")) == {"present": True, "ports": [PORT], "lasting": True, "error": None}
+
+
+def test_a_table_that_nothing_loads_at_boot_does_not_last(kernel):
+    assert kernel((0, LISTING, ""), linked=False)["lasting"] is False
+
+
+def test_a_file_that_says_something_else_does_not_last(kernel):
+    assert kernel((0, LISTING, ""), file=[nftables.Guard(6060, ("api",), ("192.0.2.0/24",))])["lasting"] is False
+
+
+@pytest.mark.parametrize(("said", "expected"), [
+    ((1, "", "Error: No such file or directory\nlist table inet goready_pprof\n"),
+     {"present": False, "ports": [], "lasting": False, "error": None}),
+    ((1, "", "Operation not permitted (you must be root)\n"),
+     {"present": None, "ports": [], "lasting": None, "error": "operation not permitted (you must be root)"}),
+    ((0, "nonsense", ""),
+     {"present": None, "ports": [], "lasting": None, "error": "Expecting value: line 1 column 1 (char 0)"}),
+])
+def test_a_table_that_is_gone_or_hidden(kernel, said, expected):
+    assert kernel(said) == expected
+
+
+def test_where_nobody_guards_nft_is_not_asked(tmp_path):
+    context = Kernel(root=str(tmp_path))
+    context.said = None
+    assert pprof.firewall(context) == {"present": False, "ports": [], "lasting": None, "error": None}

@@ -199,7 +199,7 @@ def test_a_plain_host_costs_no_command(host: Host) -> None:
     facts = host.facts()
     assert facts["services"] == {
         "services": [],
-        "systemd": {"asked": 0, "directives_known": False},
+        "systemd": {"asked": 0, "directives_known": False, "nofile": {"soft": 1024, "hard": 524288}},
         "unreadable": {"processes": 0, "commands": [], "hidden": False, "reason": None},
         "limits_conf": [],
     }

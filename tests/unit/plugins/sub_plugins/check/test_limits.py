@@ -504,3 +504,29 @@ def test_any_text_is_a_limit_or_an_error(text: str) -> None:
         assert limits.parse_memory_limit(text) >= 0
     except ValueError as exc:
         assert repr(text) in str(exc)
+
+
+CLAMPED = {**unit("api", "9000", "9000", "9000"), **nofile("api", 512, 512)}
+
+
+@pytest.mark.parametrize(("check", "edits", "safe", "role"), [
+    # systemd of this container has more than what the process has: it was not restarted.
+    pytest.param("limits.nofile_effective", {**CLAMPED, "services/systemd/nofile": {"soft": 20000, "hard": 20000}}, "apply",
+                 "service_limits", id="not-restarted"),
+    pytest.param("limits.nofile_effective", {**CLAMPED, "services/systemd/nofile": {"soft": 512, "hard": 512}}, "manual", "",
+                 id="the-container-has-no-more"),
+    pytest.param("limits.nofile_effective", {**CLAMPED, "host/container": None}, "apply", "service_limits", id="no-container"),
+    pytest.param("limits.nofile_effective", nofile("api", 1024, 20000), "manual", "service_limits", id="go-lowered-itself"),
+    pytest.param("limits.nofile_effective", {**unit("api", "8192", "20000", "8192"), **nofile("api", 1024, 20000), **NOT_GO}, "apply",
+                 "service_limits", id="another-program"),
+    pytest.param("limits.nofile_configured", unit("api", "512", "512", "512"), "apply", "service_limits", id="unit"),
+    pytest.param("limits.nofile_configured", {**unit("api", "512", "512", "512"), "services/systemd/nofile": {"soft": 9000, "hard": 9000}},
+                 "manual", "service_limits", id="more-than-the-container-has"),
+    pytest.param("limits.nofile_configured", {**unit("api", "512", "512", "512"), "host/container": None, "host/sysctl/fs.nr_open": 10000},
+                 "manual", "service_limits", id="more-than-the-kernel-allows"),
+])
+def test_the_role_is_offered_where_it_mends(recorded: Callable[..., Any], judge: Callable[..., Any], check: str, edits: Any, safe: str,
+                                            role: str) -> None:
+    one = judge(check, recorded(HOST, edits), services=[{"name": "api", "nofile": 16384}])["api"]
+    assert one.status == "fail"
+    assert (one.remediation.safe, one.remediation.role) == (safe, role)

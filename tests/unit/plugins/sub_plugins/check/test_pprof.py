@@ -46,7 +46,8 @@ def rebind(facts, address, port=None, proto="tcp"):
 
 def test_the_catalogue():
     assert {one.id: one.severity for one in CHECKS.values()} == {
-        "pprof.bind": "critical", "pprof.reachable": "critical", "pprof.public_mux": "critical", "pprof.expvar": "high"}
+        "pprof.bind": "critical", "pprof.reachable": "critical", "pprof.public_mux": "critical", "pprof.expvar": "high",
+        "pprof.allow_list": "high", "pprof.authentication": "high"}
     for one in CHECKS.values():
         assert one.remediation.role == "pprof_guard" and one.remediation.hint and "ource: Go" in one.why and one.judged
 
@@ -98,6 +99,22 @@ def test_expvar_on_the_recorded_host():
     }
 
 
+def test_allow_list_on_the_recorded_host():
+    assert run(fixtures.facts(), "pprof.allow_list") == {
+        "orders 192.0.2.2:18083": ("pass", "high", "192.0.2.2:18083 admits every address and asks each for credentials (401), which is "
+                                   "accepted in place of an allow-list."),
+        "shop [::]:18080": ("fail", "info", "[::]:18080 leads every address to /debug/pprof/: there is no allow-list in front."),
+    }
+
+
+def test_authentication_on_the_recorded_host():
+    assert run(fixtures.facts(), "pprof.authentication") == {
+        "orders 192.0.2.2:18083": ("fail", "medium", "192.0.2.2:18083 asks for credentials without TLS: whoever listens on the way "
+                                   "reads them."),
+        "shop [::]:18080": ("fail", "info", "[::]:18080 serves /debug/pprof/ without asking for credentials."),
+    }
+
+
 def test_the_finding_carries_what_a_person_needs():
     [result] = [one for one in engine.run([CHECKS["pprof.reachable"]], fixtures.facts(), Policy()) if one.status == "fail"]
     assert result.evidence == (
@@ -121,6 +138,9 @@ def test_the_finding_carries_what_a_person_needs():
                         "processes asked)."),
     ("pprof.public_mux", "No listener serves /debug/pprof/ (2 listeners of Go processes asked)."),
     ("pprof.expvar", "No listener serves /debug/vars (2 listeners of Go processes asked)."),
+    ("pprof.allow_list", "Nothing beyond loopback leads to /debug/pprof/, no reverse proxy either (2 listeners of Go processes asked)."),
+    ("pprof.authentication", "Nothing beyond loopback leads to /debug/pprof/, no reverse proxy either (2 listeners of Go processes "
+                             "asked)."),
 ])
 def test_metrics_and_an_application_without_debugging_are_no_finding(check, reason):
     facts = only("exporter", "api")
@@ -440,4 +460,175 @@ def test_the_order_of_the_facts_does_not_matter(check):
 def test_results_are_json_and_do_not_hold_the_command_line():
     results = engine.run(CHECKS.values(), fixtures.facts(), Policy())
     text = json.dumps([result.as_dict() for result in results])
-    assert "secret-of-the-fixture" not in text and len(results) == 15
+    assert "secret-of-the-fixture" not in text and len(results) == 19
+
+
+# --- what stands in front
+
+
+TABLE = {"present": True, "ports": [{"port": 18080, "allow": ["198.51.100.0/24"]}], "lasting": True, "error": None}
+SHOP = "shop [::]:18080"
+FOUR = ("pprof.bind", "pprof.reachable", "pprof.expvar", "pprof.allow_list", "pprof.authentication")
+
+
+def guarded(*, lasting=True, let_in=False, source="192.0.2.1", client=None, allow=("198.51.100.0/24",)):
+    """shop's open port behind the table of role pprof_guard; the recorded controller, 192.0.2.1, is not on its list."""
+    facts = only("shop")
+    facts["pprof"]["firewall"] = {**TABLE, "ports": [{"port": 18080, "allow": list(allow)}], "lasting": lasting}
+    facts["pprof"]["client"] = client
+    for one in facts["outside"]["endpoints"]:
+        one["source"] = source if let_in else None
+        if one["service"] == "shop" and not let_in:
+            one.update(state="filtered", open=False, pprof=None, expvar=None, status=None, error="no connection within 1 s")
+    return facts
+
+
+def test_a_proven_allow_list_is_as_good_as_loopback():
+    words = "the table inet goready_pprof admits only loopback and 198.51.100.0/24"
+    assert {check: run(guarded(), check)[SHOP] for check in FOUR} == {
+        "pprof.bind": ("pass", "critical", f"/debug/pprof/ is served on [::]:18080, to which {words}."),
+        "pprof.reachable": ("pass", "critical", "192.0.2.2:18080 does not let the controller in (no connection within 1 s)."),
+        "pprof.expvar": ("pass", "high", f"/debug/vars is served on [::]:18080, to which {words}."),
+        "pprof.allow_list": ("pass", "high", f"To [::]:18080, {words}."),
+        "pprof.authentication": ("pass", "high", f"[::]:18080 asks nobody for credentials, and {words}, which is accepted in place of "
+                                 "them."),
+    }
+
+
+@pytest.mark.parametrize(("source", "client"), [("198.51.100.9", None), ("10.0.0.1", "198.51.100.9")])
+def test_a_controller_that_is_on_the_list_gets_in_rightly(source, client):
+    facts = guarded(let_in=True, source=source, client=client)
+    assert {check: run(facts, check)[SHOP][0] for check in FOUR} == dict.fromkeys(FOUR, "pass")
+    assert run(facts, "pprof.reachable")[SHOP][2] == (
+        f"The controller ({source}) reads /debug/pprof/ at 192.0.2.2:18080 because it is on the allow-list: the table inet goready_pprof "
+        "admits only loopback and 198.51.100.0/24.")
+
+
+def test_a_table_that_lets_in_whom_it_should_not_is_no_guard():
+    facts = guarded(let_in=True)
+    why = ("the table inet goready_pprof admits only loopback and 198.51.100.0/24, but the controller (192.0.2.1) is not on that list and "
+           "is let in")
+    assert run(facts, "pprof.bind")[SHOP] == ("fail", "critical", f"/debug/pprof/ is served on [::]:18080; {why}.")
+    assert run(facts, "pprof.allow_list")[SHOP] == ("fail", "info", f"To [::]:18080, {why}.")
+    assert {check: run(facts, check)[SHOP][0] for check in FOUR} == dict.fromkeys(FOUR, "fail")
+
+
+def test_a_table_that_is_gone_after_the_next_boot():
+    facts = guarded(lasting=False)
+    assert run(facts, "pprof.bind")[SHOP] == (
+        "fail", "high", "/debug/pprof/ is served on [::]:18080; the table inet goready_pprof admits only loopback and 198.51.100.0/24, but "
+        "it will not be there after the next boot.")
+    assert run(facts, "pprof.allow_list", Policy(skip=("pprof.bind",)))[SHOP][:2] == ("fail", "high")
+
+
+@pytest.mark.parametrize("edit", [
+    lambda facts: facts["pprof"]["firewall"].update(ports=[{"port": 18081, "allow": []}]),
+    lambda facts: facts["pprof"]["firewall"].update(present=None, ports=[], error="operation not permitted"),
+    lambda facts: facts["pprof"].update(firewall=None),
+    lambda facts: [one.update(namespace="other") for one in facts["pprof"]["endpoints"]],
+])
+def test_a_table_that_does_not_cover_the_port_is_no_guard(edit):
+    facts = guarded()
+    edit(facts)
+    assert run(facts, "pprof.bind")[SHOP][0] == "fail"
+    assert run(facts, "pprof.allow_list")[SHOP][:2] == ("fail", "info")
+
+
+def test_nothing_in_front_weighs_in_bind_and_here_where_bind_is_left_out():
+    assert short(run(only("shop"), "pprof.allow_list")) == {SHOP: ("fail", "info")}
+    for policy in (Policy(skip=("pprof.bind",)), Policy(select=("pprof.allow_list", "pprof.authentication"))):
+        assert short(run(only("shop"), "pprof.allow_list", policy)) == {SHOP: ("fail", "high")}
+        assert short(run(only("shop"), "pprof.authentication", policy)) == {SHOP: ("fail", "high")}
+
+
+def test_both_may_be_wanted():
+    strict = Policy(thresholds={"pprof.allow_list": {"credentials": False}, "pprof.authentication": {"allow_list": False}})
+    assert run(only("orders"), "pprof.allow_list", strict)["orders 192.0.2.2:18083"] == (
+        "fail", "high", "192.0.2.2:18083 admits every address, though it asks for credentials (401); an allow-list is wanted too.")
+    assert run(guarded(), "pprof.authentication", strict)[SHOP] == (
+        "fail", "high", "[::]:18080 serves /debug/pprof/ without asking for credentials, though the table inet goready_pprof admits only "
+        "loopback and 198.51.100.0/24.")
+
+
+def proxied(*, allow=("127.0.0.0/8", "::1", "198.51.100.0/24"), scheme="https", served=None, status=401, answer=403, got=False,
+            source="192.0.2.1", **edits):
+    """api on loopback, and nginx before it."""
+    facts = only("api")
+    facts["pprof"]["endpoints"] = [one for one in facts["pprof"]["endpoints"] if one["pprof"]["served"]]
+    facts["pprof"]["proxies"] = [{
+        "service": "api", "program": "nginx", "pid": None, "declared": False, "container": None, "namespace": "host",
+        "listener": {"proto": "tcp", "address": "0.0.0.0", "port": 16060, "path": None},
+        "backend": {"proto": "tcp", "address": "127.0.0.1", "port": 6060, "path": None},
+        "file": "/etc/nginx/conf.d/goready-pprof.conf", "line": 40, "server_name": "", "prefix": "/api",
+        "allow": None if allow is None else list(allow), "scheme": scheme, "state": "answered",
+        "pprof": {"served": served, "status": status, "path": "/api/debug/pprof/" if served else None,
+                  "evidence": [f"GET /api/debug/pprof/ answered {status}"]},
+        "expvar": {"served": None if served is None else False, "status": 403, "evidence": []},
+        "authentication": True if served is None else False if served else None, "requests": 3, "error": None, **edits}]
+    facts["outside"]["endpoints"] = [{
+        "service": "api", "listener": dict(facts["pprof"]["proxies"][0]["listener"]), "address": "192.0.2.2", "port": 16060,
+        "state": "open", "open": True, "pprof": got, "expvar": False, "status": answer, "evidence": [f"answered {answer}"], "error": None,
+        "source": source}]
+    return facts
+
+
+PROXY = "api 0.0.0.0:16060"
+
+
+def test_a_proxy_with_a_list_and_credentials_passes():
+    assert run(proxied(), "pprof.allow_list") == {PROXY: (
+        "pass", "high", "To 0.0.0.0:16060, nginx (/etc/nginx/conf.d/goready-pprof.conf) admits only loopback and 198.51.100.0/24.")}
+    assert run(proxied(), "pprof.authentication") == {PROXY: ("pass", "high", "0.0.0.0:16060 asks for credentials (401).")}
+    assert short(run(proxied(), "pprof.reachable")) == {PROXY: ("pass", "critical")}
+    [result] = engine.run([CHECKS["pprof.allow_list"]], proxied(), Policy())
+    assert result.evidence[:2] == ("/etc/nginx/conf.d/goready-pprof.conf line 40: nginx hands /api/debug on to 127.0.0.1:6060",
+                                   "listener 0.0.0.0:16060, https")
+
+
+@pytest.mark.parametrize(("edits", "check", "expected"), [
+    # Published to everybody: bind passes, for pprof itself listens on loopback.
+    ({"allow": None, "served": True, "status": 200, "got": True, "answer": 200}, "pprof.bind", ("pass", "critical")),
+    ({"allow": None, "served": True, "status": 200, "got": True, "answer": 200}, "pprof.reachable", ("fail", "critical")),
+    ({"allow": None, "served": True, "status": 200, "got": True, "answer": 200}, "pprof.allow_list", ("fail", "high")),
+    ({"allow": None, "served": True, "status": 200, "got": True, "answer": 200}, "pprof.authentication", ("fail", "high")),
+    # Credentials for everybody.
+    ({"allow": None, "answer": 401}, "pprof.allow_list", ("pass", "high")),
+    ({"allow": None, "answer": 401, "scheme": "http"}, "pprof.authentication", ("fail", "medium")),
+    ({"scheme": "http"}, "pprof.authentication", ("fail", "low")),
+    # A list and nothing asked.
+    ({"served": True, "status": 200}, "pprof.allow_list", ("pass", "high")),
+    ({"served": True, "status": 200}, "pprof.authentication", ("pass", "high")),
+    # Not on the list, and not refused for its address.
+    ({"answer": 401}, "pprof.allow_list", ("fail", "high")),
+    ({"answer": 401, "source": "198.51.100.3"}, "pprof.allow_list", ("pass", "high")),
+    ({"state": "client_certificate", "status": None}, "pprof.authentication", ("pass", "high")),
+])
+def test_a_proxy(edits, check, expected):
+    results = short(run(proxied(**edits), check))
+    assert results.get(PROXY, results.get("api 127.0.0.1:6060")) == expected
+
+
+@pytest.mark.parametrize("edits", [
+    {"served": False, "status": 404}, {"state": "refused", "status": None, "authentication": None},
+    {"listener": {"proto": "tcp", "address": "127.0.0.1", "port": 16060, "path": None}},
+    {"listener": {"proto": "unix", "address": None, "port": None, "path": "/run/x.sock"}},
+])
+@pytest.mark.parametrize("check", ["pprof.allow_list", "pprof.authentication"])
+def test_a_proxy_that_leads_nobody_there_is_no_finding(check, edits):
+    assert short(run(proxied(**edits), check)) == {"": ("pass", "high")}
+
+
+@pytest.mark.parametrize("check", ["pprof.allow_list", "pprof.authentication"])
+def test_a_configuration_that_could_not_be_read(check):
+    facts = only("api")
+    facts["errors"] = [{"part": "pprof.proxies", "kind": "permission", "message": "not read: /etc/nginx/x.conf: permission denied"}]
+    assert run(facts, check) == {"": ("unknown", "low", "Whether a reverse proxy of this host leads to pprof is not known.")}
+
+
+@pytest.mark.parametrize("check", ["pprof.reachable", "pprof.allow_list", "pprof.authentication"])
+def test_no_role_is_offered_for_the_sites_of_others(check):
+    facts = proxied(allow=None, served=True, status=200, got=True, answer=200)
+    [result] = [one for one in engine.run([CHECKS[check]], facts, Policy()) if one.status == "fail"]
+    assert (result.remediation.role, result.remediation.hint) == (
+        "", "In /etc/nginx/conf.d/goready-pprof.conf (line 40), let nginx refuse /debug/, or give the location allow and deny, and "
+        "credentials.")

@@ -393,3 +393,30 @@ def test_facts_of_an_older_collector_are_judged_too(recorded: Callable[..., dict
             del entry[key]
     results = engine.run(engine.checks_of(toolchain), facts, engine.Policy(toolchain="required", go_version="1.27"))
     assert not [result for result in results if result.status == "error"]
+
+
+# The role puts one Go into the PATH of all shells. Where that does not mend a finding, a person has to.
+@pytest.mark.parametrize(("check", "base", "subject", "edits", "policy", "safe"), [
+    pytest.param("present", "none", "", {}, {"toolchain": "required"}, "apply", id="no Go"),
+    pytest.param("present", "good", "", DOES_NOT_START, {}, "apply", id="a Go for everybody that does not start"),
+    pytest.param("present", "good", "", {**DOES_NOT_START, f"{FIRST}/in_home": True}, {}, "manual", id="a user's that does not"),
+    pytest.param("present", "copied", "", {}, {}, "manual", id="a copy where the link would be"),
+    pytest.param("version_policy", "drift", DEBIAN, {}, {"go_version": "1.27"}, "apply", id="a distribution's of another version"),
+    pytest.param("version_policy", "unit", "/opt/x/tools", {}, {"go_version": "1.27"}, "manual", id="a unit's of another version"),
+    pytest.param("supported_release", "drift", DEBIAN, {}, {}, "apply", id="a distribution's without support"),
+    pytest.param("supported_release", "unit", "/opt/x/tools", {}, {}, "manual", id="a unit's without support"),
+    pytest.param("arch_match", "arm64", GO, {}, {}, "manual", id="another machine's stays on the disk"),
+    pytest.param("env_drift", "drift", "", {}, {}, "apply", id="two Gos for everybody"),
+    pytest.param("env_drift", "drift", "", {f"{FIRST}/in_home": True}, {}, "manual", id="a user's own before everybody's"),
+    pytest.param("env_drift", "gvm", NON_LOGIN, {}, {}, "manual", id="a user's own that one shell does not see"),
+    pytest.param("env_drift", "good", NON_LOGIN, {"toolchain/shells/1/go": None}, {}, "apply", id="one shell does not see it"),
+    pytest.param("ownership", "broken", GO, {}, {}, "manual", id="others may write"),
+])
+def test_what_the_role_mends_and_what_it_does_not(check: str, base: str, subject: str, edits: Mapping[str, Any],
+                                                  policy: Mapping[str, Any], safe: str, recorded: Callable[..., dict[str, Any]],
+                                                  judge: Callable[..., dict[str, engine.Result]]) -> None:
+    facts = recorded(f"toolchain/{base}.json", edits)
+    result = judge(f"toolchain.{check}", facts, **policy)[subject]
+    assert result.status == "fail"
+    assert result.remediation is not None
+    assert result.remediation.safe == safe

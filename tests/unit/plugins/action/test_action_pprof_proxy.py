@@ -1,0 +1,25 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.goready.preflight.plugins.action import pprof_proxy
+from ansible_collections.goready.preflight.plugins.module_utils.proxyconf import Settings
+from ansible_collections.goready.preflight.plugins.module_utils.proxyproof import Door
+
+
+@pytest.mark.parametrize(("listen", "peer", "door"), [
+    ("16060", "10.0.0.5", Door("10.0.0.5", 16060, True)),
+    ("16060", "2001:db8::5", Door("2001:db8::5", 16060, True)),
+    ("0.0.0.0:80", "10.0.0.5", Door("10.0.0.5", 80, True)),
+    ("10.0.0.5:80", "10.0.0.5", Door("10.0.0.5", 80, True)),
+    # The controller's path to the host does not end where the proxy listens.
+    ("10.1.1.1:80", "10.0.0.5", None),
+    ("0.0.0.0:80", "2001:db8::5", None),
+    ("[::]:80", "10.0.0.5", None),
+    ("16060", "web1", None),
+])
+def test_where_the_controller_would_meet_the_proxy(listen, peer, door):
+    assert pprof_proxy._door(Settings(listen, certificate="/c", key="/k"), peer) == door
