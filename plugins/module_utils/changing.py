@@ -438,10 +438,9 @@ def _own(path: str, state: State) -> None:
 
 
 def _unlink(path: str) -> None:
-    try:
+    # A filesystem that is read-only refuses (EROFS) before it sees that there is nothing to remove.
+    if os.path.lexists(path):
         os.unlink(path)
-    except (FileNotFoundError, NotADirectoryError):
-        pass
 
 
 def _rmdir(path: str) -> None:
