@@ -265,6 +265,16 @@ class Changes:
     def _journal_path(self) -> str:
         return os.path.join(self._state_dir, "%s.journal" % self.name.replace("/", "-"))
 
+    def _has_folder(self, path: str) -> bool:
+        """Whether the folder of a path is there. A link that this very call has made leads nowhere yet: in check mode it is
+        not there to be followed, and the real call must do what check mode says."""
+        parent = folder = os.path.dirname(path.rstrip("/")) or "/"
+        while folder != "/":
+            if (folder in self._before or folder in self._overlay) and self.state(folder).kind != "directory":
+                return False
+            folder = os.path.dirname(folder)
+        return self.state(parent).kind == "directory" or os.path.isdir(self._real(parent))
+
     def _names(self, path: str) -> List[str]:
         """What a folder holds, or would hold."""
         prefix = path.rstrip("/") + "/"
@@ -282,8 +292,7 @@ class Changes:
     def _change(self, path: str, before: State, after: State, secret: bool) -> bool:
         if before == after:
             return False
-        parent = os.path.dirname(path.rstrip("/")) or "/"
-        if self.state(parent).kind != "directory" and (parent in self._overlay or not os.path.isdir(self._real(parent))):
+        if not self._has_folder(path):
             raise FileNotFoundError(errno.ENOENT, "there is no folder to put it in", path)
         if path not in self._before:
             self._before[path] = self._after[path] = before

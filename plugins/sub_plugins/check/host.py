@@ -262,7 +262,9 @@ def _raise(name: str, value: int) -> Remediation:
     """Raise a sysctl, now and after the next reboot."""
     path = f"/etc/sysctl.d/60-goready-{name.replace('.', '-')}.conf"
     return Remediation(
-        hint="Raise the ceiling and keep it over reboots; services take it at their next start.", role="service_limits",
+        hint="Raise the ceiling and keep it over reboots; services take it at their next start.",
+        # The role raises what a declared `nofile` needs, where it is told to (service_limits_raise_nr_open).
+        role="service_limits" if name == "fs.nr_open" else "",
         command=f"echo '{name} = {value}' | sudo tee {path} && sudo sysctl --system")
 
 

@@ -69,12 +69,26 @@ def _nofile_lines(service: Service) -> list[str]:
     return lines
 
 
-def _raise_nofile(service: Service, wanted: float) -> Remediation:
+def _raise_nofile(service: Service, wanted: float, facts: Facts) -> Remediation:
     value = f"LimitNOFILE={wanted:.0f}:{max(wanted, SYSTEMD_HARD):.0f}"
+    command = service.drop_in([value], "50-nofile")
+    most = _most(facts)
+    # The role refuses what the host cannot give, and knows units of the system only.
+    able = bool(command) and (most is None or wanted <= most)
     return Remediation(
         hint=f"Set {value} in a drop-in of {service.unit}: a soft limit of {wanted:.0f} that leaves the hard limit high. The "
-             "command restarts the service.",
-        command=service.drop_in([value], "50-nofile"), role="service_limits", safe="apply")
+             "command restarts the service." + ("" if able or most is None or wanted <= most else
+                                                f" This host gives a service {words(most)} at most: raise that first."),
+        command=command, role="service_limits" if command else "", safe="apply" if able else "manual")
+
+
+def _most(facts: Facts) -> float | None:
+    """The most open files that a service of this host can get; None where that is not known."""
+    nr_open = subjects.number((lookup(facts, "host.sysctl") or {}).get("fs.nr_open"))
+    if not lookup(facts, "host.container"):
+        return nr_open
+    # In a container systemd may seldom raise its own hard limit; where it has more, it can give it.
+    return subjects.number(lookup(facts, "services.systemd.nofile.hard"))
 
 
 @check(
@@ -98,7 +112,7 @@ def _raise_nofile(service: Service, wanted: float) -> Remediation:
 def nofile_configured(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     minimum = int(policy.threshold(nofile_configured, "minimum"))
     for service in subjects.services(facts, policy):
-        yield subjects.unit_gate(service) or _nofile_configured(service, minimum)
+        yield subjects.unit_gate(service) or _nofile_configured(service, minimum, facts)
 
 
 def _wanted(service: Service, minimum: int) -> tuple[int, str]:
@@ -111,7 +125,7 @@ def _main_binary(service: Service) -> Mapping[str, Any] | None:
     return (subjects.running(program, service) if program else None) or subjects.on_disk(service)
 
 
-def _nofile_configured(service: Service, minimum: int) -> Outcome:
+def _nofile_configured(service: Service, minimum: int, facts: Facts) -> Outcome:
     wanted, origin = _wanted(service, minimum)
     configured = _configured(service)
     binary = _main_binary(service)
@@ -130,7 +144,8 @@ def _nofile_configured(service: Service, minimum: int) -> Outcome:
                       actual=plain(value), expected=wanted, evidence=evidence)
     return failed(f"{service.unit} has {kind} of {words(value)} open files; {wanted} are wanted ({origin}).",
                   subject=service.subject, actual=plain(value), expected=wanted, evidence=evidence,
-                  severity=None if service.declared else "medium", remediation=_raise_nofile(service, wanted))
+                  severity=None if service.declared else "medium",
+                  remediation=_raise_nofile(service, wanted, facts))
 
 
 @check(
@@ -147,7 +162,8 @@ def _nofile_configured(service: Service, minimum: int) -> Outcome:
            "the hard limit less one: one missing descriptor is no finding. LimitNOFILE=infinity is whatever the kernel allows, "
            "and of LimitNOFILE=SOFT:HARD with a hard limit at systemd's default or above only SOFT is a promise. "
            "Medium where the declared `nofile` is still met, and for discovered services.",
-    remediation=Remediation(hint="Find what holds the limit down: fs.nr_open, the container's ulimits, a missing restart."),
+    remediation=Remediation(hint="Find what holds the limit down: fs.nr_open, the container's ulimits, a missing restart.",
+                            role="service_limits"),
     needs=NEEDS,
 )
 @subjects.located
@@ -192,7 +208,7 @@ def _nofile_effective(service: Service, program: Program, minimum: int, facts: F
     said = f"{words(target)} are wanted ({origin})" if promised is None else f"{service.unit} asks for {words(target)}"
     return failed(f"The running process may open {words(soft)} files; {said}.", subject=subject, actual=plain(soft),
                   expected=plain(target), evidence=evidence, severity=None if critical else "medium",
-                  remediation=_why_clamped(service, soft, hard, target, nr_open, lookup(facts, "host.container")))
+                  remediation=_why_clamped(service, soft, hard, target, nr_open, raises, facts))
 
 
 def _promised(configured: _Nofile, raises: bool, declared: Any) -> float | None:
@@ -214,13 +230,15 @@ def _promised(configured: _Nofile, raises: bool, declared: Any) -> float | None:
     return None if promised == INFINITY else promised
 
 
-def _why_clamped(service: Service, soft: float, hard: float, target: float, nr_open: float | None,
-                 container: object) -> Remediation:
+def _why_clamped(service: Service, soft: float, hard: float, target: float, nr_open: float | None, raises: bool,
+                 facts: Facts) -> Remediation:
     restart = f"sudo systemctl restart {service.quoted}" if service.is_system and service.unit.endswith(".service") else ""
+    role = "service_limits" if restart and not service.container else ""
+    container, most = lookup(facts, "host.container"), _most(facts)
     if hard >= target:
         return Remediation(hint=f"The hard limit of {words(hard)} is enough, the soft limit of {words(soft)} is not: the program "
                                 "does not raise it, or lowers it itself. Set the soft limit in the unit, or rebuild with a "
-                                "current Go.", role="service_limits" if restart else "")
+                                "current Go.", role=role, safe="apply" if role and not raises else "manual")
     if service.container:
         return Remediation(hint=f"It runs in {service.container}: raise the container's limit (--ulimit nofile=SOFT:HARD, or "
                                 "the engine's default ulimits) and recreate it.")
@@ -228,12 +246,13 @@ def _why_clamped(service: Service, soft: float, hard: float, target: float, nr_o
         return Remediation(hint=f"fs.nr_open is {words(nr_open)}, below the {words(target)} that the unit asks for: raise it in "
                                 "/etc/sysctl.d, then restart the service.",
                            command=f"sudo sysctl -w fs.nr_open={target:.0f} && {restart}" if restart else "")
-    if container:
+    if container and (most is None or most < target):
         return Remediation(hint=f"This host is itself a container ({container}): its own hard limit of {words(hard)} caps every "
                                 "service. Raise the limit where the container is started, then restart it.")
     return Remediation(hint="Either the unit was changed after the service started (restart it), or systemd was not allowed to "
                             "raise the limit (its journal and /proc/1/limits tell).",
-                       command=f"grep 'open files' /proc/1/limits; {restart}" if restart else "")
+                       command=f"grep 'open files' /proc/1/limits; {restart}" if restart else "", role=role,
+                       safe="apply" if role else "manual")
 
 
 def _because(reason: str) -> str:
@@ -774,8 +793,7 @@ def _links(binary: Mapping[str, Any] | None, module: str) -> bool:
            "programs linked with automaxprocs pass; others fail when the host has more CPUs than that. A quota of a parent "
            "slice counts too: the Go runtime reads the process's own control group only. A quota that is configured and not "
            "enforced is a finding of its own.",
-    remediation=Remediation(hint="Build with Go 1.25 or later and `go 1.25` in go.mod, or set GOMAXPROCS.",
-                            role="service_limits"),
+    remediation=Remediation(hint="Build with Go 1.25 or later and `go 1.25` in go.mod, or set GOMAXPROCS."),
     needs=NEEDS,
 )
 @subjects.located
@@ -824,8 +842,7 @@ def _gomaxprocs(service: Service, cpus: float | None) -> Outcome:
     mend = Remediation(
         hint=f"Build with Go 1.25 or later and `go 1.25` in go.mod, or set GOMAXPROCS={wanted}. The command does the second and "
              "restarts the service.",
-        command=service.drop_in([f"Environment=GOMAXPROCS={wanted}"], "50-gomaxprocs"),
-        role="service_limits" if service.is_system else "")
+        command=service.drop_in([f"Environment=GOMAXPROCS={wanted}"], "50-gomaxprocs"))
     # The runtime takes a whole number above zero and ignores anything else (runtime/proc.go, schedinit).
     if re.fullmatch(r"[0-9]{1,9}", text) and int(text) > 0:
         evidence.append(f"/proc/{process.get('pid')}/environ: GOMAXPROCS={text}")

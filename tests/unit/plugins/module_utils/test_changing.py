@@ -265,7 +265,7 @@ def test_any_steps_are_predicted_and_taken_back(tmp_path_factory: pytest.TempPat
                 for name, *arguments in steps:
                     try:
                         getattr(changes, name)(*arguments)
-                    except (ValueError, FileNotFoundError):
+                    except (ValueError, OSError):  # OSError: also a link that leads to itself
                         continue  # a step that is refused
                 if fail:
                     raise RuntimeError

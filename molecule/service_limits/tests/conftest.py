@@ -1,0 +1,87 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Calls of the module and of the role as processes, and a look at what the host says."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+
+ROOT = Path(__file__).resolve().parents[3]
+INVENTORY = os.environ.get("GOREADY_INVENTORY") or str(ROOT / "molecule/default/inventory")
+BIN = Path(sys.executable).parent
+ENVIRONMENT = {**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
+               "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0", "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
+               "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")}
+
+
+class Call:
+    """The module on one host, begun; :meth:`end` gives its result."""
+
+    def __init__(self, host: str, folder: Path, services: list[dict[str, Any]], *, check: bool = False, path: str = "",
+                 **options: Any) -> None:
+        self._host, self._folder = host, folder
+        play = [{"hosts": host, "gather_facts": False, "tasks": [{
+            "goready.preflight.service_limits": {"services": services, **options}, "register": "call", "ignore_errors": True,
+            "environment": {"PATH": path} if path else {},
+        }, {"ansible.builtin.copy": {"content": "{{ call | to_json }}", "dest": str(folder / "result.json"), "mode": "0600"},
+            "delegate_to": "localhost", "check_mode": False, "become": False, "vars": {"ansible_connection": "local"}}]}]
+        (folder / "play.json").write_text(json.dumps(play))
+        self.process = subprocess.Popen(
+            [str(BIN / "ansible-playbook"), "-i", INVENTORY, *(["--check"] if check else []), str(folder / "play.json")],
+            cwd=ROOT, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+
+    def end(self) -> dict[str, Any]:
+        output = self.process.communicate(timeout=300)[0]
+        path = self._folder / "result.json"
+        assert path.exists(), output
+        return json.loads(path.read_text())
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Callable[..., Call]:
+    """``begin(host, services, check=..., path=..., **options)``: a call that goes on while the test does something else."""
+
+    def run(host: str, services: list[dict[str, Any]], **options: Any) -> Call:
+        folder = tmp_path / uuid.uuid4().hex
+        folder.mkdir()
+        return Call(host, folder, services, **options)
+
+    return run
+
+
+@pytest.fixture
+def limits(begin: Callable[..., Call]) -> Callable[..., dict[str, Any]]:
+    """The same, and its result."""
+    return lambda host, services, **options: begin(host, services, **options).end()
+
+
+@pytest.fixture
+def shell() -> Callable[..., str]:
+    """``shell("limits", "uname -m")``: what a command prints on a host over SSH; it has to succeed."""
+    hosts: dict[str, Any] = {}
+
+    def run(name: str, command: str) -> str:
+        if name not in hosts:
+            hosts[name] = testinfra.get_host(f"ansible://{name}", ansible_inventory=INVENTORY)
+        done = hosts[name].run(command)
+        assert done.rc == 0, (command, done.stdout, done.stderr)
+        return str(done.stdout).strip()
+
+    return run
+
+
+@pytest.fixture
+def soft(shell: Callable[..., str]) -> Callable[[str, str], int]:
+    """The soft limit of open files of a unit's main process, as the kernel has it."""
+    return lambda host, unit: int(shell(
+        host, f"awk '/open files/ {{print $4}}' /proc/$(systemctl show --property=MainPID --value {unit})/limits"))
