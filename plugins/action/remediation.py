@@ -54,11 +54,15 @@ class ActionModule(ActionBase):
             (self._run_dir / folder).mkdir(mode=0o700, exist_ok=True)
         mend: list[str] = []
         left = 0
+        consent: set[str] = set()
+        select: set[str] = set()
         for host in hosts:
             document = self._read("hosts", host)
             if document is None or not any(one["status"] == "fail" for one in document.get("results") or ()):
                 continue
             rules, inventory = self._inventory(host)
+            consent |= inventory.mandate.consent
+            select |= set(inventory.mandate.select)
             one = plan.make(document, inventory, rules.checks)
             hostdoc.write_json(self._path("before", host), document)
             hostdoc.write_json(self._path("remediation", host), {
@@ -70,6 +74,10 @@ class ActionModule(ActionBase):
             left += len(one.left)
             if one.steps:
                 mend.append(host)
+        # What was asked of the hosts that have findings, for the report.
+        run = json.loads((self._run_dir / "run.json").read_text("utf-8"))
+        run["remediate"] = {"select": sorted(select), "consent": sorted(consent), "first": settings.first}
+        hostdoc.write_json(self._run_dir / "run.json", run)
         return {
             "mend": mend, "left": left,
             "serial": [min(settings.first, max(1, len(mend))), settings.batch],

@@ -163,7 +163,7 @@ def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 def _service_of(subject: str, document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The service of the document that a subject belongs to: ``api``, ``api/worker``, ``api tcp 0.0.0.0:6060``."""
+    """The service of the document that a subject belongs to: ``api``, ``api/worker``, ``api [::]:6060``."""
     services = [service for service in document.get("services") or ()
                 if subject == service["name"] or subject.startswith((f"{service['name']}/", f"{service['name']} "))]
     return max(services, key=lambda service: len(service["name"]), default=None)
@@ -226,7 +226,11 @@ def _go_toolchain(result: Mapping[str, Any], document: Mapping[str, Any], invent
 
 
 def _module_proxy(result: Mapping[str, Any], document: Mapping[str, Any], inventory: Inventory) -> _Request:
-    return _Request({"module_proxy_users": [str(result["subject"])]})
+    # The very values that were found, so that a setting that became another one in between is left alone. What the inventory
+    # wants instead is in the role's own variables, which win.
+    actual = result.get("actual")
+    unset = [f"{name}={value}" for name, value in actual.items()] if isinstance(actual, Mapping) else []
+    return _Request({"module_proxy_users": [str(result["subject"])], "module_proxy_unset": unset})
 
 
 _REQUESTS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any], Inventory], _Request]] = {

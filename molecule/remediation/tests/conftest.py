@@ -50,8 +50,8 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
         reports = tmp_path_factory.mktemp("reports")
         extra = {"preflight_report_dir": str(reports), **variables}
         done = subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), f"{name}.yml", "-i", str(INVENTORY), "--limit", limit,
-             *arguments, "-e", json.dumps(extra)],
+            [str(Path(sys.executable).parent / "ansible-playbook"), f"{name}.yml", "-i", str(INVENTORY),
+             *(["--limit", limit] if limit else []), *arguments, "-e", json.dumps(extra)],
             cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900, check=False, stdin=subprocess.DEVNULL,
             env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
                  "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},

@@ -4,6 +4,7 @@
 """Six planted faults on each of two hosts. The tests are one story and run in the order of this file."""
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +15,8 @@ CONSENT = ["restart", "firewall"]
 PLANTED = {
     ("limits.nofile_configured", "api"),
     ("limits.nofile_effective", "worker"),
-    ("pprof.bind", "api tcp 0.0.0.0:6060"),
-    ("pprof.reachable", "api tcp 0.0.0.0:6060"),
+    ("pprof.bind", "api [::]:6060"),
+    ("pprof.reachable", "api [::]:6060"),
     ("modules.checksum_db", "deploy"),
     ("modules.insecure", "deploy"),
 }
@@ -112,3 +113,60 @@ def test_the_second_run_changes_nothing(play: Play, mended: Run, snapshot: Calla
     assert {name: snapshot(name) for name in HOSTS} == before
     for name in HOSTS:
         assert run.changes(name) == []
+
+
+def test_removal_restores_the_hosts(play: Play, mended: Run, before: dict[str, list[str]],
+                                    snapshot: Callable[[str], list[str]]) -> None:
+    run = play("molecule/remediation/remove", preflight_consent=CONSENT)
+    assert run.rc == 0, run.output
+    for name in HOSTS:
+        assert snapshot(name) == before[name]
+
+
+def test_the_command_of_a_finding_mends_it(play: Play, connect: Callable[[str], Any]) -> None:
+    run = play("preflight", limit="mend")
+    (finding,) = [one for one in run.host("mend")["results"] if one["id"] == "modules.checksum_db" and one["status"] == "fail"]
+    command = shlex.split(finding["remediation"]["mend"])
+    assert command[:2] == ["ansible-playbook", "remediate.yml"]
+    mended = play("remediate", *command[2:], limit="")
+    assert mended.outcomes("mend", "fixed") == {("modules.checksum_db", "deploy")}, mended.output
+    assert [row["name"] for row in mended.report["hosts"]] == ["mend"]
+    # What was not named is left, and the host is held for it.
+    assert ("pprof.bind", "api [::]:6060") in mended.outcomes("mend", "left")
+    assert mended.rc == 2
+
+
+def test_a_host_that_gets_worse_stops_the_run_and_is_named(play: Play, connect: Callable[[str], Any]) -> None:
+    # What the next start of the service brings with it: a debug listener for everybody.
+    for name in HOSTS:
+        connect(name).check_output(
+            "sed -i 's/-pprof 127.0.0.1:6061/-pprof 0.0.0.0:6061/; s/^LimitNOFILE=.*/LimitNOFILE=600/' "
+            "/etc/systemd/system/worker.service && systemctl daemon-reload")
+    run = play("remediate", preflight_consent=["restart"], preflight_remediate="limits.nofile_configured")
+    assert run.rc == 2, run.output
+    stopped = run.report["remediation"]["stopped"]
+    assert (stopped["host"], stopped["kind"]) == ("mend", "worse")
+    assert "pprof." in stopped["reason"] and "mend" in run.output
+    assert ("pprof.bind", "worker [::]:6061") in run.outcomes("mend", "new")
+    assert ("limits.nofile_configured", "worker") in run.outcomes("mend", "fixed")
+    # The other host was not touched, and the report says why.
+    assert run.changes("mend-edge") == []
+    why = run.why("mend-edge")["limits.nofile_configured"]
+    assert "stopped before this host" in why and "mend" in why
+    assert not connect("mend-edge").file("/etc/systemd/system/worker.service.d/50-goready-limits.conf").exists
+
+
+def test_a_role_that_fails_is_told_and_stops_the_run(play: Play, connect: Callable[[str], Any]) -> None:
+    # A program that does not start with more than the old limit.
+    connect("mend").check_output(
+        "install -d /etc/systemd/system/api.service.d && "
+        """printf '[Service]\\nExecStartPre=/bin/sh -c "test $$(ulimit -n) -lt 1000"\\n' """
+        "> /etc/systemd/system/api.service.d/90-picky.conf && systemctl daemon-reload")
+    run = play("remediate", preflight_consent=["restart"], preflight_remediate=["limits.nofile_configured"])
+    assert run.rc == 2, run.output
+    assert ("limits.nofile_configured", "api") in run.outcomes("mend", "not_fixed")
+    assert run.report["remediation"]["stopped"]["kind"] == "failures"
+    host = connect("mend")
+    assert host.service("api").is_running
+    assert not host.file("/etc/systemd/system/api.service.d/50-goready-limits.conf").exists
+    assert "preflight_remediate_max_fail_percentage" in run.report["remediation"]["stopped"]["reason"]
