@@ -11,7 +11,7 @@ path) every Go counts.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.goready.preflight.plugins.module_utils import goarch, goversion
@@ -95,6 +95,18 @@ def _nothing_to_judge(facts: Facts, policy: Policy) -> Outcome | None:
     return notapplicable("There is no Go on this host, and preflight_toolchain is optional.")
 
 
+def _out_of_reach(toolchains: Iterable[Entry]) -> bool:
+    """Whether the role, which puts one Go into the PATH of all shells, leaves one of these in use: a Go in somebody's home comes
+    into the PATH by their own start files, a unit names its own, and a program without a tree may stand where a link would."""
+    return any(one.get("in_home") or one["goroot"] is None or any(how.startswith("ExecStart of ") for how in one["found_by"])
+               for one in toolchains)
+
+
+def _by_hand(hint: str, toolchains: Iterable[Entry]) -> Remediation | None:
+    """What stands in for a check's own remediation where the role does not mend the finding."""
+    return Remediation(hint=hint, role="go_toolchain") if _out_of_reach(toolchains) else None
+
+
 def _inventory(facts: Facts) -> list[str]:
     """Evidence: every Go, one line each."""
     return [f"{_place(toolchain)}: {_version(toolchain) or 'version unknown'} ({toolchain['kind']}), "
@@ -160,7 +172,8 @@ def present(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     elif broken and (seen or not working):
         first = broken[0]
         yield failed(f"{_place(first)} ({_version(first) or 'version unknown'}) does not start: {first['error']}.",
-                     actual=first["error"], expected="go answers", evidence=evidence)
+                     actual=first["error"], expected="go answers", evidence=evidence,
+                     remediation=_by_hand(present.remediation.hint, broken))
     elif working:
         names = ", ".join(f"{_version(one)} in {_place(one)}" for one in working)
         where = "" if seen else "; no PATH has it"
@@ -239,7 +252,7 @@ def version_policy(facts: Facts, policy: Policy) -> Iterator[Outcome]:
                          evidence=evidence)
         else:
             yield failed(f"{text} {verb}, {wanted} is wanted.", subject=subject, actual=text, expected=str(wanted),
-                         evidence=evidence)
+                         evidence=evidence, remediation=_by_hand(version_policy.remediation.hint, [toolchain]))
     for shell in _shells(facts):
         pin = _pin(shell)
         if shell["go"] and pin is not None and not wanted.matches(pin):
@@ -300,7 +313,8 @@ def supported_release(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         supported = supported_now(version)
         if version.prerelease:
             yield failed(f"{text} is not a release: betas, release candidates and development trees get no fixes.",
-                         subject=subject, actual=text, expected=expected, evidence=evidence)
+                         subject=subject, actual=text, expected=expected, evidence=evidence,
+                         remediation=_by_hand(supported_release.remediation.hint, [toolchain]))
         elif supported:
             yield passed(f"Go {version.language} is supported.", subject=subject, actual=text, expected=expected,
                          evidence=evidence)
@@ -316,7 +330,8 @@ def supported_release(facts: Facts, policy: Policy) -> Iterator[Outcome]:
             packaged = toolchain["kind"] == "distribution"
             note = "; the distribution may carry fixes back" if packaged else ""
             yield failed(f"Go {version.language} ({text}) has had no fixes from upstream{since}; supported are {expected}{note}.",
-                         subject=subject, actual=text, expected=expected, evidence=evidence, severity="low" if packaged else None)
+                         subject=subject, actual=text, expected=expected, evidence=evidence, severity="low" if packaged else None,
+                         remediation=_by_hand(supported_release.remediation.hint, [toolchain]))
 
 
 @check(
@@ -332,8 +347,9 @@ def supported_release(facts: Facts, policy: Policy) -> Iterator[Outcome]:
            "medium finding: a cross-compilation SDK may be wanted there. "
            "GOARCH or GOOS exported to every command of a shell is a medium finding too: each build then makes programs for "
            "another machine.",
-    remediation=Remediation(hint="Install the archive for this machine (go.dev/dl), and compare its checksum before it is "
-                                 "unpacked.", role="go_toolchain", safe="apply"),
+    # The role installs the right one in front of it; the wrong one stays on the disk, and its finding with it.
+    remediation=Remediation(hint="Remove it, and install the archive for this machine (go.dev/dl); compare its checksum before it "
+                                 "is unpacked.", role="go_toolchain"),
     needs=(*NEEDS, "host.goarch"),
 )
 def arch_match(facts: Facts, policy: Policy) -> Iterator[Outcome]:
@@ -635,7 +651,11 @@ def env_drift(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         views.setdefault(name, []).append(_name(shell))
     if len(views) > 1:
         words = "; ".join(f"{name} in {', '.join(labels)}" for name, labels in views.items())
-        yield failed(f"Different shells get different Gos: {words}.", actual=views, expected="one version", evidence=evidence)
+        used = [by_root[shell["goroot"]] for shell in seeing if shell["goroot"] in by_root]
+        theirs = _out_of_reach(used) or any(_pin(shell) for shell in seeing)
+        yield failed(f"Different shells get different Gos: {words}.", actual=views, expected="one version", evidence=evidence,
+                     remediation=Remediation(hint="Take the Go that is not wanted out of the users' own start files, and unset "
+                                                  "GOTOOLCHAIN.", role="go_toolchain") if theirs else None)
     first = next(iter(views), "")
     blind = [shell for shell in shells if not shell["go"] and not shell["error"] and shell["kind"] in must_see] if seeing else []
     for shell in blind:
@@ -650,8 +670,11 @@ def env_drift(facts: Facts, policy: Policy) -> Iterator[Outcome]:
 
 def _link(toolchain: Entry | None) -> Remediation | None:
     """How the Go that was found gets into every PATH; a user's own Go is not for everybody's."""
-    if toolchain is None or not toolchain["goroot"] or toolchain.get("in_home") or toolchain["kind"] == "gvm":
+    if toolchain is None or not toolchain["goroot"] or (toolchain["kind"] == "gvm" and not toolchain.get("in_home")):
         return None
+    if toolchain.get("in_home"):
+        return Remediation(hint="Let the user's other start files find it too: ~/.bashrc is read by what the login file is not.",
+                           role="go_toolchain")
     tools = " ".join(shlex.quote(f"{toolchain['goroot']}/bin/{name}") for name in ("go", "gofmt"))
     return Remediation(hint=env_drift.remediation.hint, command=f"sudo ln -sf {tools} /usr/local/bin/", role="go_toolchain",
                        safe="apply")
@@ -669,8 +692,7 @@ def _link(toolchain: Entry | None) -> Remediation | None:
            "above, are harmless. The owner is root, or the only user whose shells use this Go, or keeps it in the own home "
            "unused by others; another owner (or a number without a name) is a medium finding, and so is every fault of a Go "
            "that no PATH has. ACLs are not read.",
-    remediation=Remediation(hint="Give the tree to root and take the right to write from all others.", role="go_toolchain",
-                            safe="apply"),
+    remediation=Remediation(hint="Give the tree to root and take the right to write from all others."),
     needs=NEEDS,
 )
 def ownership(facts: Facts, policy: Policy) -> Iterator[Outcome]:
@@ -700,8 +722,7 @@ def _ownership(toolchain: Entry, facts: Facts, used: bool) -> Outcome:
                                  command=f"namei -l {shlex.quote(subject)}")
         else:
             command = to_root if owner == "root" else f"sudo chmod -R go-w {shlex.quote(subject)}"
-            remedy = Remediation(hint="Take the right to write from everybody but the owner.", command=command,
-                                 role="go_toolchain", safe="apply")
+            remedy = Remediation(hint="Take the right to write from everybody but the owner.", command=command)
         return failed(f"Others can change this toolchain: {holes[0]}{more}.", subject=subject, actual=holes, expected=[],
                       evidence=[facts_line, *holes], severity=None if used else "medium", remediation=remedy)
     users = {str(shell["user"]) for shell in _shells(facts) if shell["goroot"] == subject and shell["kind"] != "systemd"}
@@ -714,7 +735,7 @@ def _ownership(toolchain: Entry, facts: Facts, used: bool) -> Outcome:
     who = f"user id {owner}, which has no name here and goes to the next account with this number" if owner.isdigit() else owner
     return failed(f"It belongs to {who}, who can replace the compiler that {others or 'others'} may run.", subject=subject,
                   actual=owner, expected="root or its only user", evidence=[facts_line], severity="medium",
-                  remediation=Remediation(hint="Give the tree to root.", command=to_root, role="go_toolchain", safe="apply"))
+                  remediation=Remediation(hint="Give the tree to root.", command=to_root))
 
 
 @check(

@@ -1,0 +1,190 @@
+#!/usr/bin/python
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: go_environment
+short_description: Let people and units find a Go
+version_added: 0.2.0
+description:
+  - Makes links to C(go) and C(gofmt), a file for F(/etc/profile.d), a file for the C(EnvironmentFile=) of units and a block in
+    shell start files, each where it is asked for.
+  - E(GOROOT) is unset in all of them, because go finds its own and one of another release breaks every build. E(GOPATH) is left
+    alone unless O(gopath) is given.
+  - One transaction. What fails half-way is taken back, also what a killed call has left.
+  - What was there before a link is kept in a record in F(/var/lib). What is no longer asked for is taken back.
+  - A file that this module did not write is never replaced.
+author: goready.preflight contributors (@goready)
+options:
+  state:
+    description:
+      - V(present) lets the host be as the other options say.
+      - V(absent) takes away what earlier calls for the same O(user) made, and restores what stood there before.
+    type: str
+    choices: [present, absent]
+    default: present
+  goroot:
+    description: The folder of the Go, which holds F(bin/go). Needed for O(state=present).
+    type: path
+  links_dir:
+    description: Folder of the links. Empty for no links.
+    type: str
+    default: ""
+  profile:
+    description: Path of a file that login shells source. Empty for none.
+    type: str
+    default: ""
+  environment_file:
+    description: Path of a file for the C(EnvironmentFile=) of units. Empty for none.
+    type: str
+    default: ""
+  rc_files:
+    description: Shell start files that get the lines of the profile, in a block at their top.
+    type: list
+    elements: str
+    default: []
+  gopath:
+    description: The E(GOPATH) to export, absolute or beginning with C(~/). Empty leaves it to the user.
+    type: str
+    default: ""
+  user:
+    description: The user whose Go it is. What is made below the user's home then belongs to that user. Empty for everybody's.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    description: Tells every path that would change.
+    support: full
+  diff_mode:
+    description: Shows the difference of every file and link.
+    support: full
+  platform:
+    description: Hosts it can change.
+    platforms: linux
+    support: full
+seealso:
+  - module: goready.preflight.gvm_go
+"""
+
+EXAMPLES = r"""
+- name: Links in the PATH of every shell and unit
+  goready.preflight.go_environment:
+    goroot: /opt/gvm/gos/go1.27.3
+    links_dir: /usr/local/bin
+
+- name: Also a profile, and a file for units
+  goready.preflight.go_environment:
+    goroot: /opt/gvm/gos/go1.27.3
+    links_dir: /usr/local/bin
+    profile: /etc/profile.d/zz-go-toolchain.sh
+    environment_file: /etc/default/go
+
+- name: Take all of it away
+  goready.preflight.go_environment:
+    state: absent
+"""
+
+RETURN = r"""
+changes:
+  description: What was changed, or would be in check mode.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The path.
+      returned: success
+      type: str
+      sample: /usr/local/bin/go
+    action:
+      description: What happened to it, V(created), V(changed) or V(removed).
+      returned: success
+      type: str
+      sample: created
+    detail:
+      description: Where a link leads to, or what changed besides the content.
+      returned: success
+      type: str
+      sample: to /opt/gvm/gos/go1.27.3/bin/go
+recovered:
+  description: Paths that a killed call had changed, and that were first put back as they were.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import os  # noqa: E402
+import pwd  # noqa: E402
+from typing import Any, Dict  # noqa: E402
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+
+from ansible_collections.goready.preflight.plugins.module_utils import go_environment  # noqa: E402
+from ansible_collections.goready.preflight.plugins.module_utils.changing import Busy, Changes  # noqa: E402
+
+
+def change(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+    """The result for validated module arguments. Raises ValueError, OSError or Busy with one sentence."""
+    owner = None
+    record = go_environment.record_path(params["user"])
+    places: Dict[str, str] = {}
+    if params["user"]:
+        try:
+            account = pwd.getpwnam(params["user"])
+        except KeyError:
+            raise ValueError("user: there is no user %s on this host" % params["user"]) from None
+        paths = [params["links_dir"] + "/go"] if params["links_dir"] else []
+        crooked = go_environment.symbolic(account.pw_dir, [*paths, *params["rc_files"]])
+        if crooked and os.geteuid() == 0:
+            raise ValueError("%s: its folder is a symbolic link out of its place, which root does not follow in a home" % crooked[0])
+        owner = (account.pw_uid, account.pw_gid)
+    if os.geteuid() != 0:
+        home = os.path.expanduser("~")
+        places = {"state_dir": home + "/.goready-preflight", "lock_dir": home + "/.goready-preflight"}
+    wanted = go_environment.Wanted()
+    if params["state"] == "present":
+        if not os.path.exists(params["goroot"] + "/bin/go") and not check_mode:
+            raise ValueError("goroot: there is no %s/bin/go" % params["goroot"])
+        wanted = go_environment.Wanted(
+            goroot=params["goroot"], links_dir=params["links_dir"], profile=params["profile"],
+            environment_file=params["environment_file"], rc_files=params["rc_files"], gopath=params["gopath"], owner=owner)
+    with Changes("go_environment", check_mode=check_mode, **places) as changes:
+        go_environment.apply(changes, wanted, record)
+    return changes.as_result()
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "goroot": {"type": "path"},
+            "links_dir": {"type": "str", "default": ""},
+            "profile": {"type": "str", "default": ""},
+            "environment_file": {"type": "str", "default": ""},
+            "rc_files": {"type": "list", "elements": "str", "default": []},
+            "gopath": {"type": "str", "default": ""},
+            "user": {"type": "str", "default": ""},
+        },
+        required_if=[("state", "present", ["goroot"])],
+        supports_check_mode=True,
+    )
+    faults = [
+        "%s: %r is no absolute path" % (key, value)
+        for key in ("goroot", "links_dir", "profile", "environment_file", "rc_files")
+        for value in (module.params[key] if key == "rc_files" else [module.params[key]]) if value and not value.startswith("/")
+    ]
+    if faults:
+        module.fail_json(msg="; ".join(faults))
+    try:
+        result = change(module.params, module.check_mode)
+    except (Busy, ValueError) as exc:
+        module.fail_json(msg=str(exc))
+    except OSError as exc:
+        module.fail_json(msg="%s%s: nothing was changed" % (exc.filename + ": " if exc.filename else "", exc.strerror or exc))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
