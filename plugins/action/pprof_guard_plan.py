@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
         decisions, faults = pprof_guard.decide(settings, facts)
         warnings = [line for one in decisions for line in one.warnings]
         plan: dict[str, Any] = {
-            "services": [one.as_dict() for one in decisions if one.means],
+            "services": [{**one.as_dict(), "allow": pprof_guard.at_the_port(one, settings)} for one in decisions if one.means],
             "left": [{"name": one.service.name, "why": one.why} for one in decisions if not one.means],
             "firewall": pprof_guard.firewall_arguments(decisions, settings),
             "firewall_removed": pprof_guard.firewall_removed(decisions, settings),

@@ -56,10 +56,13 @@ class Target:
     unix: str = ""
     path: str = "/"
     authorization: str = field(default="", repr=False)  # only what the user wrote into the URL
+    name: str = ""  # the server's name, where one address serves many: Host header and SNI
 
     @property
     def authority(self) -> str:
         """The value of the Host header."""
+        if self.name:
+            return self.name
         if self.unix:
             return "localhost"
         host = "[%s]" % self.host.split("%", maxsplit=1)[0] if ":" in self.host else self.host
@@ -86,6 +89,7 @@ class Answer:
     connected: bool = False   # TCP or unix connect succeeded
     tls: bool = False         # a TLS handshake succeeded
     peer: Optional[str] = None
+    source: Optional[str] = None  # our own address in that connection
     ms: int = 0
 
 
@@ -394,6 +398,7 @@ def connect(target: Target, deadline: float, answer: Answer) -> socket.socket:
             continue
         answer.connected = True
         answer.peer = None if target.unix else str(address[0])
+        answer.source = None if target.unix else str(sock.getsockname()[0])
         return sock
     if failure is None:
         raise ProbeError(RESOLVE, "%s has no address" % target.host)
@@ -433,9 +438,10 @@ def _wrap(sock: socket.socket, target: Target, deadline: float) -> socket.socket
     context.set_alpn_protocols(["http/1.1"])
     sock.settimeout(_left(deadline))
     # A name for SNI only: an address is not allowed there (RFC 6066, 3).
-    named = bool(target.host) and ":" not in target.host and not target.host.replace(".", "").isdigit()
+    host = target.name or target.host
+    named = bool(host) and ":" not in host and not host.replace(".", "").isdigit()
     try:
-        return context.wrap_socket(sock, server_hostname=target.host if named else None)
+        return context.wrap_socket(sock, server_hostname=host if named else None)
     except socket.timeout:
         sock.close()
         raise

@@ -67,10 +67,11 @@ def look(facts: Facts, *, address: str, ssh_port: int = 22, connection: str = "s
 
 
 def candidates(facts: Facts) -> list[Mapping[str, Any]]:
-    """The endpoints that somebody else might reach: on TCP beyond loopback, in the host's own network, where debugging
-    is served or not ruled out."""
+    """The endpoints, and the reverse proxies in front of them, that somebody else might reach: on TCP beyond loopback, in the
+    host's own network, where debugging is served or not ruled out."""
+    seen = facts.get("pprof") or {}
     return [
-        endpoint for endpoint in (facts.get("pprof") or {}).get("endpoints") or ()
+        endpoint for endpoint in [*(seen.get("endpoints") or ()), *(seen.get("proxies") or ())]
         if endpoint["listener"].get("port") and not pprof.is_local(endpoint["listener"])
         and endpoint.get("namespace") == "host"
         and not (endpoint["pprof"]["served"] is False and endpoint["expvar"]["served"] is False)
@@ -171,8 +172,8 @@ def attempt(endpoint: Mapping[str, Any], path: Path, deadline: float) -> dict[st
 
     def ask(scheme: str, request: str) -> Answer:
         def once() -> Answer:
-            return httpprobe.get(Target(scheme=scheme, host=address, port=listener["port"]), request,
-                                 timeout=max(0.05, min(httpprobe.TIMEOUT, deadline - time.monotonic())))
+            target = Target(scheme=scheme, host=address, port=listener["port"], name=endpoint.get("server_name") or "")
+            return httpprobe.get(target, request, timeout=max(0.05, min(httpprobe.TIMEOUT, deadline - time.monotonic())))
 
         answer = once()
         if answer.error == httpprobe.TIMEOUT_KIND and not answer.connected:
@@ -195,7 +196,7 @@ def attempt(endpoint: Mapping[str, Any], path: Path, deadline: float) -> dict[st
             entry["expvar"] = True if seen else _absent(variables)
             entry["evidence"].append(seen or _said(pprof.VARS, variables))
     else:
-        found = pprof.look(ask, scheme=scheme)
+        found = pprof.look(ask, scheme=scheme, prefix=endpoint.get("prefix") or "")
         # Credentials asked for: to somebody without them nothing is served.
         entry["pprof"], entry["expvar"] = (
             False if part["served"] is None and found.authentication else part["served"] for part in (found.pprof, found.expvar))
@@ -204,6 +205,7 @@ def attempt(endpoint: Mapping[str, Any], path: Path, deadline: float) -> dict[st
         if entry["pprof"] is None and entry["expvar"] is None:
             entry["error"] = found.error
     first = answers[0]
+    entry["source"] = first.source
     entry["state"] = _state(first)
     if entry["state"] != "open":
         entry["pprof"] = entry["expvar"] = None
@@ -259,4 +261,5 @@ def _vars_path(path: str) -> str:
 def _entry(endpoint: Mapping[str, Any], address: str, *, error: str | None = None) -> dict[str, Any]:
     listener = endpoint["listener"]
     return {"service": endpoint["service"], "listener": dict(listener), "address": address, "port": listener["port"],
-            "state": None, "open": None, "pprof": None, "expvar": None, "status": None, "evidence": [], "error": error}
+            "state": None, "open": None, "pprof": None, "expvar": None, "status": None, "evidence": [], "error": error,
+            "source": None}

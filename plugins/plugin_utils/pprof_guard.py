@@ -326,15 +326,20 @@ def _default_value(decision: Decision) -> str:
 # --- what the modules are called with -----------------------------------------------------------------------------------
 
 
-def firewall_arguments(decisions: Sequence[Decision], settings: Settings) -> dict[str, Any]:
-    """For ``pprof_firewall``: what it guards.
+def at_the_port(decision: Decision, settings: Settings) -> list[str]:
+    """Who is admitted to the service's own port.
 
-    Behind a proxy the port itself is for the host alone: who is on the allow-list would pass by the proxy's credentials and
-    pages. Only where the same port serves the application too, the list has to hold there.
+    Behind a proxy that is the host alone: who is on the allow-list would pass by the proxy's credentials and pages. Only where
+    the same port serves the application too, the list has to hold there.
     """
+    return [] if "proxy" in decision.means and not settings.block_service_port else list(decision.service.allow)
+
+
+def firewall_arguments(decisions: Sequence[Decision], settings: Settings) -> dict[str, Any]:
+    """For ``pprof_firewall``: what it guards."""
     return {"state": "present", "block_service_port": settings.block_service_port, "services": [
         {"name": one.service.name, "ports": one.ports, "urls": one.service.urls,
-         "allow": [] if "proxy" in one.means and not settings.block_service_port else list(one.service.allow)}
+         "allow": at_the_port(one, settings)}
         for one in decisions if "firewall" in one.means]}
 
 

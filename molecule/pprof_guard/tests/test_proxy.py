@@ -325,6 +325,19 @@ def test_programs_of_the_distribution_go_on_with_their_work(host, peer, ask, rol
     assert "node_uname_info" in peer(f"curl -s -m 5 http://{where[HOST]}:9100/metrics")
 
 
+def test_with_the_firewall_the_port_itself_is_for_the_host_alone(host, ask, role, where):
+    wide = {"name": "wide", "pprof": "http://127.0.0.1:6061", "means": ["firewall", "proxy"]}
+    assert proxyproof.ask(Door(where[HOST], 6061, False), "GET", "/debug/pprof/").status == 200
+    rc, output, _changes = role(pprof_guard_services=[wide])
+    assert rc == 0, output
+    # This machine is on the allow-list: the proxy admits it, and nothing goes past the proxy.
+    assert ask("/wide/debug/pprof/heap") == 200 and ask("/wide/debug/pprof/heap", authorization="") == 401
+    assert proxyproof.ask(Door(where[HOST], 6061, False), "GET", "/debug/pprof/", timeout=2).status is None
+    rc, output, _changes = role(pprof_guard_state="absent", pprof_guard_services=[wide])
+    assert rc == 0, output
+    assert ask("/wide/debug/pprof/heap") == 403 and ask("/near/debug/pprof/heap") == 200
+
+
 # --- faults ------------------------------------------------------------------------------------------------------------
 
 

@@ -4,20 +4,23 @@
 """Who can read, and load, a Go service through its debug endpoints?
 
 ``bind`` judges the address a listener is bound to, ``reachable`` what the controller really got, ``public_mux`` whether
-the application's own listener serves debugging, ``expvar`` the same for /debug/vars. A listener that serves neither is
+the application's own listener serves debugging, ``expvar`` the same for /debug/vars; ``allow_list`` and ``authentication``
+what stands in front, of reverse proxies too. A listener that serves neither is
 no finding, whatever else it serves (/metrics, /healthz).
 """
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ansible_collections.goready.preflight.plugins.module_utils.collect.pprof import is_local
 from ansible_collections.goready.preflight.plugins.plugin_utils import outside, subjects
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
-    AS_ROOT, Facts, Outcome, Policy, Remediation, as_root, check, failed, lookup, notapplicable, passed, unknown,
+    AS_ROOT, Facts, Outcome, Policy, Remediation, Threshold, as_root, check, failed, is_selected, lookup, notapplicable, passed, unknown,
 )
 
 NEEDS = ("pprof.endpoints",)
@@ -53,10 +56,10 @@ def _where(endpoint: Endpoint) -> str:
     return f"[{address}]:{listener['port']}" if ":" in address else f"{address}:{listener['port']}"
 
 
-def _listeners(facts: Facts) -> list[tuple[str, Endpoint]]:
+def _listeners(facts: Facts, part: str = "endpoints") -> list[tuple[str, Endpoint]]:
     """(subject, endpoint) of every listener, by subject. A subject names service and listener; two containers that give
     the same one are told apart by their id."""
-    endpoints = lookup(facts, "pprof.endpoints") or []
+    endpoints = lookup(facts, f"pprof.{part}") or []
     names = [f"{subjects.subject_of(endpoint['service'], endpoint.get('container'))} {_where(endpoint)}" for endpoint in endpoints]
     counts = Counter(names)
     found = []
@@ -100,6 +103,64 @@ def _reach(endpoint: Endpoint) -> str:
 
 def _own_network(endpoint: Endpoint) -> bool:
     return bool(endpoint.get("namespace") != "host")
+
+
+@dataclass(frozen=True)
+class _Guard:
+    """What keeps a port for an allow-list: role pprof_guard's table, or a proxy's own configuration. ``lasting`` as in the
+    facts; ``contradiction`` is what the controller got although it is not on the list."""
+
+    allow: Sequence[str]
+    by: str
+    lasting: bool = True
+    contradiction: str = ""
+
+    @property
+    def words(self) -> str:
+        return f"{self.by} admits only loopback" + (f" and {', '.join(self.allow)}" if self.allow else "")
+
+    @property
+    def proven(self) -> bool:
+        return self.lasting and not self.contradiction
+
+
+def _admits(guard: _Guard, addresses: Sequence[object]) -> bool:
+    """Whether one of these addresses is on the allow-list."""
+    for text in addresses:
+        try:
+            one = ipaddress.ip_address(str(text).partition("%")[0])
+        except ValueError:
+            continue
+        if one.is_loopback or any("-" not in net and one in ipaddress.ip_network(net, strict=False) for net in guard.allow):
+            return True
+    return False
+
+
+def _seen_from(facts: Facts, answer: Mapping[str, Any] | None) -> list[object]:
+    """The controller's addresses: its own in the connection, and the one the host sees (they differ behind NAT)."""
+    return [address for address in ((answer or {}).get("source"), lookup(facts, "pprof.client")) if address]
+
+
+def _table(facts: Facts, endpoint: Endpoint) -> _Guard | None:
+    """The packet filter of role pprof_guard in front of a listener of the host's own network."""
+    if endpoint.get("namespace") != "host" or not endpoint["listener"]["port"]:
+        return None
+    for entry in lookup(facts, "pprof.firewall.ports") or ():
+        if entry["port"] == endpoint["listener"]["port"]:
+            guard = _Guard(entry["allow"], "the table inet goready_pprof", lasting=lookup(facts, "pprof.firewall.lasting") is not False)
+            return _contradicted(facts, endpoint, guard)
+    return None
+
+
+def _contradicted(facts: Facts, endpoint: Endpoint, guard: _Guard) -> _Guard:
+    """The guard, and whether the controller got in although it is not on the list. A proxy answers 403 to whom it refuses."""
+    for answer in lookup(facts, "outside.endpoints") or ():
+        refused = not answer["open"] or (endpoint.get("program") and answer["status"] == 403)
+        if _key(answer) == _key(endpoint) and not refused:
+            here = _seen_from(facts, answer)
+            if here and not _admits(guard, here):
+                return replace(guard, contradiction=f"the controller ({here[0]}) is not on that list and is let in")
+    return guard
 
 
 def _doubt(endpoint: Endpoint, part: str = "pprof") -> tuple[str, str | None]:
@@ -236,19 +297,20 @@ def _each_listener(facts: Facts, policy: Policy, judge: Callable[[str, Endpoint]
     why=_WHY_PPROF + " A firewall in front is one rule away from being gone; the address a socket is bound to is not.",
     judged="Every listener of a Go process that serves /debug/pprof/ (seen by its index, its X-Go-Pprof header or its symbol "
            "handler; no profile is taken) must be bound to 127.0.0.0/8, ::1 or a unix socket. Any other address fails, one of a "
-           "private network too: others are on that network. In a network namespace of its own (a container) it fails as high, "
-           "because who reaches it depends on what is published. Listeners that answer every debug path with 401 or 403, or "
-           "want a TLS client certificate, pass: nothing is served to whoever just asks. A listener beyond loopback that "
-           "accepts a connection and stays silent is unknown, as low unless it is declared, and only where the executable "
-           "holds the path /debug/pprof/ at all.",
+           "private network too: others are on that network. A port that the kernel's table of role pprof_guard admits only an "
+           "allow-list to passes, where that table is loaded at boot and the controller was not let in against it. In a network "
+           "namespace of its own (a container) it fails as high, because who reaches it depends on what is published. Listeners "
+           "that answer every debug path with 401 or 403, or want a TLS client certificate, pass: nothing is served to whoever "
+           "just asks. A listener beyond loopback that accepts a connection and stays silent is unknown, as low unless it is "
+           "declared, and only where the executable holds the path /debug/pprof/ at all.",
     remediation=_GUARD,
     needs=NEEDS,
 )
 def bind(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    yield from _each_listener(facts, policy, _bind, "No listener serves /debug/pprof/")
+    yield from _each_listener(facts, policy, partial(_bind, facts), "No listener serves /debug/pprof/")
 
 
-def _bind(subject: str, endpoint: Endpoint) -> Outcome | None:
+def _bind(facts: Facts, subject: str, endpoint: Endpoint) -> Outcome | None:
     served, where = endpoint["pprof"]["served"], _where(endpoint)
     local = is_local(endpoint["listener"])
     evidence = _evidence(endpoint)
@@ -256,6 +318,13 @@ def _bind(subject: str, endpoint: Endpoint) -> Outcome | None:
         if local:
             return passed(f"/debug/pprof/ is served on {where}, which only this machine reaches.", subject=subject, actual=where,
                           expected="loopback or unix", evidence=evidence)
+        guard = _table(facts, endpoint)
+        if guard is not None and guard.proven:
+            return passed(f"/debug/pprof/ is served on {where}, to which {guard.words}.", subject=subject, actual=where,
+                          expected="loopback or unix", evidence=evidence)
+        if guard is not None:
+            return failed(f"/debug/pprof/ is served on {where}; {_unproven(guard)}.", subject=subject, actual=where,
+                          expected="loopback or unix", evidence=evidence, severity=None if guard.contradiction else "high")
         return failed(f"/debug/pprof/ is served to anybody {_reach(endpoint)}; loopback or a unix socket is wanted.",
                       subject=subject, actual=where, expected="loopback or unix", evidence=evidence,
                       severity="high" if _own_network(endpoint) else None)
@@ -269,13 +338,18 @@ def _bind(subject: str, endpoint: Endpoint) -> Outcome | None:
     return None
 
 
+def _unproven(guard: _Guard) -> str:
+    return f"{guard.words}, but " + (guard.contradiction or "it will not be there after the next boot")
+
+
 @check(
     "pprof.reachable",
     title="Nobody reaches pprof from the network",
     severity="critical",
     why=_WHY_PPROF + " This one is proven: the controller, another machine, asked for it and got it.",
     judged="Tried from the controller: every TCP listener beyond loopback where the host saw /debug/pprof/ or /debug/vars or "
-           "could not rule them out. It fails where the controller gets them (as high for /debug/vars alone). Refused, "
+           "could not rule them out, and every nginx of the host that leads to one. It fails where the controller gets them (as "
+           "high for /debug/vars alone), unless it is on the allow-list that a guard holds to. Refused, "
            "filtered, or answered without them (401, 403, 404) passes. It passes untried where there is no such listener. It "
            "is unknown where the controller has no direct path to the host (SSH through a bastion or proxy, a local or "
            "container connection, an address of another network): no answer proves nothing then. Containers with a network "
@@ -289,10 +363,10 @@ def reachable(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     answers = {_key(entry): entry for entry in lookup(facts, "outside.endpoints") or ()}
     candidates = {_key(endpoint) for endpoint in outside.candidates(facts)}
     listed = False
-    for subject, endpoint in _listeners(facts):
+    for subject, endpoint in [*_listeners(facts), *_listeners(facts, "proxies")]:
         outcome = None
         if endpoint["listener"]["port"] and _key(endpoint) in candidates:
-            outcome = _reachable(subject, endpoint, answers.get(_key(endpoint)), lookup(facts, "outside.reason"))
+            outcome = _reachable(facts, subject, endpoint, answers.get(_key(endpoint)))
         elif _own_network(endpoint) and not is_local(endpoint["listener"]) and (
                 endpoint["pprof"]["served"] or endpoint["expvar"]["served"]):
             outcome = unknown(f"Where {_where(endpoint)} is published, and so who reaches it, is not known.", subject=subject,
@@ -312,8 +386,8 @@ def _key(entry: Mapping[str, Any]) -> tuple[Any, ...]:
     return entry["service"], listener["proto"], listener["address"], listener["port"]
 
 
-def _reachable(subject: str, endpoint: Endpoint, answer: Mapping[str, Any] | None, reason: object) -> Outcome:
-    port = endpoint["listener"]["port"]
+def _reachable(facts: Facts, subject: str, endpoint: Endpoint, answer: Mapping[str, Any] | None) -> Outcome:
+    port, reason = endpoint["listener"]["port"], lookup(facts, "outside.reason")
     if answer is None:
         return unknown(f"Port {port} was not tried from another machine.", subject=subject, evidence=_evidence(endpoint),
                        severity=_doubt_outside(endpoint))
@@ -321,10 +395,16 @@ def _reachable(subject: str, endpoint: Endpoint, answer: Mapping[str, Any] | Non
     # Where expvar alone was seen, here or there, that is what there is to ask for and to mend.
     vars_only = not answer["pprof"] and (answer["expvar"] or (
         endpoint["expvar"]["served"] is not False and endpoint["pprof"]["served"] is False))
-    what = "/debug/vars" if vars_only else "/debug/pprof/"
+    what = (endpoint.get("prefix") or "") + ("/debug/vars" if vars_only else "/debug/pprof/")
     command = f"curl -sS -k -m 3 -o /dev/null -w '%{{http_code}}\\n' {endpoint.get('scheme') or 'http'}://{target}{what}"
     evidence = [f"from the controller: {line}" for line in answer["evidence"]] + ([str(reason)] if reason else [])
     mend = Remediation(hint=_EXPVAR if vars_only else _GUARD.hint, command=command, role="pprof_guard")
+    if endpoint.get("program"):
+        mend = replace(_at_the_proxy(endpoint), command=command)
+    guard = _in_front(facts, endpoint)
+    if (answer["pprof"] or answer["expvar"]) and guard is not None and guard.proven:
+        return passed(f"The controller ({_seen_from(facts, answer)[0]}) reads {what} at {target} because it is on the allow-list: "
+                      f"{guard.words}.", subject=subject, actual="admitted", expected="not reachable", evidence=evidence)
     if answer["pprof"] or answer["expvar"]:
         return failed(f"The controller reads {what} at {target}: so does everybody with the same network path.", subject=subject,
                       actual="reachable", expected="not reachable", evidence=evidence, remediation=mend,
@@ -412,20 +492,24 @@ def public_mux(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     judged="A listener of a Go process that serves /debug/vars (JSON with cmdline; the values are never kept) must be bound to "
            "loopback or a unix socket and must not be the application's own. Beyond loopback it fails; in a network namespace "
            "of its own, and on the application's listener on loopback (a reverse proxy may publish it), as medium. Listeners "
-           "that answer it with 401 or 403 pass.",
+           "that answer it with 401 or 403 pass, and ports that the table of role pprof_guard admits only an allow-list to.",
     remediation=Remediation(
         hint=_EXPVAR,
         role="pprof_guard"),
     needs=NEEDS,
 )
 def expvar(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    yield from _each_listener(facts, policy, _expvar, "No listener serves /debug/vars")
+    yield from _each_listener(facts, policy, partial(_expvar, facts), "No listener serves /debug/vars")
 
 
-def _expvar(subject: str, endpoint: Endpoint) -> Outcome | None:
+def _expvar(facts: Facts, subject: str, endpoint: Endpoint) -> Outcome | None:
     served, where = endpoint["expvar"]["served"], _where(endpoint)
     local = is_local(endpoint["listener"])
     evidence = _evidence(endpoint, "expvar")
+    guard = None if local else _table(facts, endpoint)
+    if served and guard is not None and guard.proven:
+        return passed(f"/debug/vars is served on {where}, to which {guard.words}.", subject=subject, actual=where,
+                      expected="loopback or unix", evidence=evidence)
     if served and not local:
         return failed(f"/debug/vars is served to anybody {_reach(endpoint)}; loopback or a unix socket is wanted.",
                       subject=subject, actual=where, expected="loopback or unix", evidence=evidence,
@@ -445,3 +529,163 @@ def _expvar(subject: str, endpoint: Endpoint) -> Outcome | None:
         return unknown(f"Whether {where} serves /debug/vars is not known: {detail}.", subject=subject, actual=where,
                        expected="loopback or unix", evidence=evidence, severity=severity)
     return None
+
+
+_WHY_GUARD = (
+    "Where pprof has to be read from another machine, two things keep it from everybody else: an allow-list of networks, and "
+    "credentials. Source: Go, src/net/http/pprof/pprof.go (the handlers ask for none); CWE-284, CWE-306."
+)
+
+_AS_BIND = (
+    "A listener beyond loopback with nothing at all in front is the finding of pprof.bind, which weighs there: here it is told as "
+    "info, unless pprof.bind was left out of the run."
+)
+
+_IN_FRONT = Remediation(
+    hint="Put a guard in front with role pprof_guard: `pprof_guard_allow` names the networks that are admitted, by the packet filter or "
+         "by a proxy that asks for credentials too. Better still, let pprof listen on loopback.",
+    role="pprof_guard",
+)
+
+
+def _in_front(facts: Facts, endpoint: Endpoint) -> _Guard | None:
+    """The allow-list in front of a listener or proxy. A packet filter before a proxy's port narrows what that admits."""
+    table = _table(facts, endpoint)
+    if table is not None or not endpoint.get("program") or endpoint["allow"] is None:
+        return table
+    beyond = [net for net in endpoint["allow"] if not _loopback(net)]
+    return _contradicted(facts, endpoint, _Guard(beyond, f"{endpoint['program']} ({endpoint['file']})"))
+
+
+def _loopback(net: str) -> bool:
+    try:
+        return ipaddress.ip_network(net, strict=False).is_loopback
+    except ValueError:
+        return False  # unix:, or a name
+
+
+def _fronts(facts: Facts, policy: Policy, judge: Callable[[str, Endpoint], Outcome | None]) -> Iterator[Outcome]:
+    """What ``judge`` says of every listener and proxy beyond loopback that leads to pprof, by whatever it asks first."""
+    listed = False
+    for subject, endpoint in [*_listeners(facts), *_listeners(facts, "proxies")]:
+        outcome = None
+        if not is_local(endpoint["listener"]) and (endpoint["pprof"]["served"] or _guarded(endpoint)):
+            outcome = _advised(facts, endpoint, judge(subject, endpoint))
+        if outcome is not None:
+            listed = True
+            yield outcome
+    hidden = _blind(facts, policy)
+    yield from hidden
+    unread = [str(entry["message"]) for entry in lookup(facts, "errors") or () if entry.get("part") in ("pprof.proxies", "pprof")]
+    if unread:
+        yield unknown("Whether a reverse proxy of this host leads to pprof is not known.", evidence=unread, severity="low",
+                      remediation=as_root(facts, *unread))
+    if not listed and not hidden and not unread:
+        yield _nothing(facts, "Nothing beyond loopback leads to /debug/pprof/, no reverse proxy either")
+
+
+def _alone(policy: Policy, endpoint: Endpoint) -> str | None:
+    """Severity of a listener with nothing in front. Proxies are no finding of pprof.bind."""
+    return "info" if not endpoint.get("program") and is_selected(bind, policy) else None
+
+
+def _at_the_proxy(endpoint: Endpoint) -> Remediation:
+    """No role touches the sites of others."""
+    return Remediation(hint=f"In {endpoint['file']} (line {endpoint['line']}), let {endpoint['program']} refuse /debug/, or give the "
+                            "location allow and deny, and credentials.")
+
+
+def _asks(endpoint: Endpoint) -> str:
+    """What it asks for, as words; empty where it serves whoever comes."""
+    if not _guarded(endpoint):
+        return ""
+    if endpoint["state"] == "client_certificate":
+        return "a TLS client certificate"
+    statuses = {endpoint["pprof"]["status"], endpoint["expvar"]["status"]}
+    return "credentials (401)" if 401 in statuses else "something else (403)"
+
+
+def _fronted(endpoint: Endpoint) -> list[str]:
+    if not endpoint.get("program"):
+        return _evidence(endpoint)
+    backend = _where({"listener": endpoint["backend"]})
+    return [f"{endpoint['file']} line {endpoint['line']}: {endpoint['program']} hands {endpoint['prefix']}/debug on to {backend}",
+            _bound(endpoint), *(str(line) for line in endpoint["pprof"]["evidence"])]
+
+
+@check(
+    "pprof.allow_list",
+    title="pprof admits only an allow-list",
+    severity="high",
+    why=_WHY_GUARD,
+    judged="Every listener beyond loopback that serves /debug/pprof/ or asks for credentials before it, and every server of nginx on the "
+           "host that leads to a listener that serves it, must admit only listed networks: by the table of role pprof_guard, as the "
+           "kernel has it, or by nginx's own allow and deny. It fails where the controller is let in without being listed, and where "
+           "the table will not be there after the next boot. Asking for credentials counts as much by default; the threshold "
+           "`credentials` says otherwise. Other packet filters are not read: what they keep out is pprof.reachable's. " + _AS_BIND,
+    remediation=_IN_FRONT,
+    needs=NEEDS,
+    thresholds={"credentials": Threshold(True, "asking everybody for credentials is accepted in place of an allow-list")},
+)
+def allow_list(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    enough = bool(policy.threshold(allow_list, "credentials"))
+
+    def judge(subject: str, endpoint: Endpoint) -> Outcome:
+        where, evidence, asks = _where(endpoint), _fronted(endpoint), _asks(endpoint)
+        guard = _in_front(facts, endpoint)
+        wanted = "an allow-list or credentials" if enough else "an allow-list"
+        if guard is not None and guard.proven:
+            return passed(f"To {where}, {guard.words}.", subject=subject, actual=list(guard.allow), expected=wanted, evidence=evidence)
+        if guard is not None:
+            return failed(f"To {where}, {_unproven(guard)}.", subject=subject, actual=list(guard.allow), expected=wanted, evidence=evidence,
+                          severity=None if asks else _alone(policy, endpoint))
+        if asks and enough:
+            return passed(f"{where} admits every address and asks each for {asks}, which is accepted in place of an allow-list.",
+                          subject=subject, actual="every address", expected=wanted, evidence=evidence)
+        if asks:
+            return failed(f"{where} admits every address, though it asks for {asks}; an allow-list is wanted too.", subject=subject,
+                          actual="every address", expected=wanted, evidence=evidence)
+        return failed(f"{where} leads every address to /debug/pprof/: there is no allow-list in front.", subject=subject,
+                      actual="every address", expected=wanted, evidence=evidence, severity=_alone(policy, endpoint),
+                      remediation=_at_the_proxy(endpoint) if endpoint.get("program") else None)
+
+    yield from _fronts(facts, policy, judge)
+
+
+@check(
+    "pprof.authentication",
+    title="pprof asks for credentials",
+    severity="high",
+    why=_WHY_GUARD + " Credentials without TLS are read by whoever listens on the way (CWE-319).",
+    judged="Every listener beyond loopback, and every server of nginx on the host that leads to one, must answer an anonymous request "
+           "for /debug/pprof/ and its pages with 401 or 403, or want a TLS client certificate. That nobody but an allow-list gets as far "
+           "counts as much by default; the threshold `allow_list` says otherwise. Where credentials are asked for without TLS it fails as "
+           "medium, behind an allow-list as low. " + _AS_BIND,
+    remediation=_IN_FRONT,
+    needs=NEEDS,
+    thresholds={"allow_list": Threshold(True, "admitting only an allow-list is accepted in place of credentials")},
+)
+def authentication(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    enough = bool(policy.threshold(authentication, "allow_list"))
+
+    def judge(subject: str, endpoint: Endpoint) -> Outcome:
+        where, evidence, asks = _where(endpoint), _fronted(endpoint), _asks(endpoint)
+        guard = _in_front(facts, endpoint)
+        listed = guard is not None and guard.proven
+        wanted = "credentials or an allow-list" if enough else "credentials"
+        if asks and asks.startswith("credentials") and endpoint.get("scheme") != "https":
+            return failed(f"{where} asks for credentials without TLS: whoever listens on the way reads them.", subject=subject,
+                          actual="http", expected="https", evidence=evidence, severity="low" if listed else "medium",
+                          remediation=Remediation(hint="Serve it by TLS: with role pprof_guard, give pprof_guard_proxy_tls_certificate and "
+                                                       "pprof_guard_proxy_tls_key.", role="pprof_guard"))
+        if asks:
+            return passed(f"{where} asks for {asks}.", subject=subject, actual=asks, expected=wanted, evidence=evidence)
+        if guard is not None and listed and enough:
+            return passed(f"{where} asks nobody for credentials, and {guard.words}, which is accepted in place of them.", subject=subject,
+                          actual="none", expected=wanted, evidence=evidence)
+        return failed(f"{where} serves /debug/pprof/ without asking for credentials" + (
+            f", though {guard.words}." if guard is not None and listed else "."), subject=subject, actual="none", expected=wanted,
+            evidence=evidence, severity=None if listed else _alone(policy, endpoint),
+            remediation=_at_the_proxy(endpoint) if endpoint.get("program") else None)
+
+    yield from _fronts(facts, policy, judge)
