@@ -74,10 +74,11 @@ class Inventory:
 
 @dataclass(frozen=True)
 class _Request:
-    """What one finding asks of its role: variables to merge, and the word of consent that it needs (or why it cannot be)."""
+    """What one finding asks of its role: variables to merge, and the words of consent of which one is needed (or why it
+    cannot be)."""
 
     variables: Mapping[str, Any] = field(default_factory=dict)
-    needs: str = ""
+    needs: tuple[str, ...] = ()
     cannot: str = ""
 
 
@@ -107,9 +108,9 @@ def make(document: Mapping[str, Any], inventory: Inventory, checks: Mapping[str,
             given = inventory.mandate.consent | _own_consent(role, inventory)
             if request.cannot:
                 kind, why = "manual", request.cannot
-            elif request.needs and request.needs not in given:
-                kind, why = "consent", f"needs consent {request.needs}"
-                command = mend_command(result["id"], [str(document["name"])], request.needs)
+            elif request.needs and not given & set(request.needs):
+                kind, why = "consent", f"needs consent {' or '.join(request.needs)}"
+                command = mend_command(result["id"], [str(document["name"])], request.needs[0])
             else:
                 wanted.setdefault(role, []).append((result, request))
                 continue
@@ -196,7 +197,7 @@ def _service_limits(result: Mapping[str, Any], document: Mapping[str, Any], inve
     if result["id"].startswith("limits.nofile") and "nofile" not in entry and isinstance(expected, int):
         entry["nofile"] = expected
     apply = inventory.variables.get("service_limits_apply") or "restart"
-    return _Request({"service_limits_services": [entry]}, needs="restart" if apply == "restart" else "")
+    return _Request({"service_limits_services": [entry]}, needs=("restart",) if apply == "restart" else ())
 
 
 def _pprof_guard(result: Mapping[str, Any], document: Mapping[str, Any], inventory: Inventory) -> _Request:
@@ -211,10 +212,9 @@ def _pprof_guard(result: Mapping[str, Any], document: Mapping[str, Any], invento
     consent = inventory.mandate.consent | _own_consent("pprof_guard", inventory)
     words = {"bind": "restart", "firewall": "firewall", "proxy": "install"}
     if means == ["auto"]:
-        ways = (["restart"] if entry.get("bind") else []) + ["firewall"]
-        needs = "" if consent & set(ways) else ways[-1]
+        needs: tuple[str, ...] = ("restart", "firewall") if entry.get("bind") else ("firewall",)
     else:
-        needs = next((words[one] for one in means if one in words and words[one] not in consent), "")
+        needs = tuple(words[one] for one in means if one in words and words[one] not in consent)[:1]
     return _Request({"pprof_guard_services": [entry]}, needs=needs)
 
 
@@ -222,7 +222,7 @@ def _go_toolchain(result: Mapping[str, Any], document: Mapping[str, Any], invent
     versions = inventory.variables.get("go_toolchain_versions")
     if not versions:
         return _Request(cannot="manual: say which Go is wanted in go_toolchain_versions")
-    return _Request({"go_toolchain_versions": list(versions) if isinstance(versions, (list, tuple)) else versions}, needs="install")
+    return _Request({"go_toolchain_versions": list(versions) if isinstance(versions, (list, tuple)) else versions}, needs=("install",))
 
 
 def _module_proxy(result: Mapping[str, Any], document: Mapping[str, Any], inventory: Inventory) -> _Request:

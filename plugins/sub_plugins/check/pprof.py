@@ -35,7 +35,9 @@ _GUARD = Remediation(
     role="pprof_guard",
 )
 
-_EXPVAR = "Serve expvar.Handler() on the debug listener on loopback only, and the application on a mux of its own."
+_NO_EXPVAR = Remediation(
+    hint="Serve expvar.Handler() on the debug listener on loopback only, and the application on a mux of its own.",
+    role="pprof_guard")
 
 _LOOK = Remediation(hint="Look on the host at what these processes listen on.", command="sudo ss -Hlntp")
 
@@ -230,6 +232,22 @@ def _advised(facts: Facts, endpoint: Endpoint, outcome: Outcome | None) -> Outco
         hint=hint, command=outcome.remediation.command if outcome.remediation else "", role="pprof_guard"))
 
 
+def _mended(facts: Facts, endpoint: Endpoint, outcome: Outcome | None, general: Remediation) -> Outcome | None:
+    """The outcome, whose remediation role pprof_guard may apply unasked: where the port serves debugging and nothing else, and
+    a unit of the host's systemd is behind it. What others need of a shared port is a person's decision."""
+    if outcome is None or outcome.status != "fail":
+        return outcome
+    mend = outcome.remediation or general
+    if (mend.role != "pprof_guard" or endpoint.get("program") or endpoint.get("container") or endpoint.get("namespace") != "host"
+            or endpoint.get("shared") is not False or not endpoint["listener"]["port"] or is_local(endpoint["listener"])):
+        return outcome
+    for service in lookup(facts, "services.services") or ():
+        if service.get("name") == endpoint["service"]:
+            if service.get("manager") != "user" and str(service.get("unit")).endswith(".service"):
+                return replace(outcome, remediation=replace(mend, safe="apply"))
+    return outcome
+
+
 def _blind(facts: Facts, policy: Policy) -> list[Outcome]:
     """What the collectors could not see, in one outcome at most: listeners of processes that were not ours to read.
 
@@ -276,11 +294,13 @@ def _nothing(facts: Facts, what: str) -> Outcome:
     return passed(f"{what} ({count} listener{'s' if count > 1 else ''} of Go processes asked).", evidence=shown[:SHOWN] + more)
 
 
-def _each_listener(facts: Facts, policy: Policy, judge: Callable[[str, Endpoint], Outcome | None], nothing: str) -> Iterator[Outcome]:
+def _each_listener(facts: Facts, policy: Policy, judge: Callable[[str, Endpoint], Outcome | None], nothing: str,
+                   general: Remediation) -> Iterator[Outcome]:
     """What ``judge`` says of every listener, what was hidden from us, and where there is neither, that there is ``nothing``."""
     listed = False
     for subject, endpoint in _listeners(facts):
         outcome = _advised(facts, endpoint, _with_way_in(facts, endpoint, judge(subject, endpoint)))
+        outcome = _mended(facts, endpoint, outcome, general)
         if outcome is not None:
             listed = True
             yield outcome
@@ -307,7 +327,7 @@ def _each_listener(facts: Facts, policy: Policy, judge: Callable[[str, Endpoint]
     needs=NEEDS,
 )
 def bind(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    yield from _each_listener(facts, policy, partial(_bind, facts), "No listener serves /debug/pprof/")
+    yield from _each_listener(facts, policy, partial(_bind, facts), "No listener serves /debug/pprof/", _GUARD)
 
 
 def _bind(facts: Facts, subject: str, endpoint: Endpoint) -> Outcome | None:
@@ -371,7 +391,7 @@ def reachable(facts: Facts, policy: Policy) -> Iterator[Outcome]:
                 endpoint["pprof"]["served"] or endpoint["expvar"]["served"]):
             outcome = unknown(f"Where {_where(endpoint)} is published, and so who reaches it, is not known.", subject=subject,
                               evidence=_evidence(endpoint), severity="medium")
-        outcome = _advised(facts, endpoint, outcome)
+        outcome = _mended(facts, endpoint, _advised(facts, endpoint, outcome), _GUARD)
         if outcome is not None:
             listed = True
             yield outcome
@@ -398,7 +418,7 @@ def _reachable(facts: Facts, subject: str, endpoint: Endpoint, answer: Mapping[s
     what = (endpoint.get("prefix") or "") + ("/debug/vars" if vars_only else "/debug/pprof/")
     command = f"curl -sS -k -m 3 -o /dev/null -w '%{{http_code}}\\n' {endpoint.get('scheme') or 'http'}://{target}{what}"
     evidence = [f"from the controller: {line}" for line in answer["evidence"]] + ([str(reason)] if reason else [])
-    mend = Remediation(hint=_EXPVAR if vars_only else _GUARD.hint, command=command, role="pprof_guard")
+    mend = Remediation(hint=_NO_EXPVAR.hint if vars_only else _GUARD.hint, command=command, role="pprof_guard")
     if endpoint.get("program"):
         mend = replace(_at_the_proxy(endpoint), command=command)
     guard = _in_front(facts, endpoint)
@@ -493,13 +513,11 @@ def public_mux(facts: Facts, policy: Policy) -> Iterator[Outcome]:
            "loopback or a unix socket and must not be the application's own. Beyond loopback it fails; in a network namespace "
            "of its own, and on the application's listener on loopback (a reverse proxy may publish it), as medium. Listeners "
            "that answer it with 401 or 403 pass, and ports that the table of role pprof_guard admits only an allow-list to.",
-    remediation=Remediation(
-        hint=_EXPVAR,
-        role="pprof_guard"),
+    remediation=_NO_EXPVAR,
     needs=NEEDS,
 )
 def expvar(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    yield from _each_listener(facts, policy, partial(_expvar, facts), "No listener serves /debug/vars")
+    yield from _each_listener(facts, policy, partial(_expvar, facts), "No listener serves /debug/vars", _NO_EXPVAR)
 
 
 def _expvar(facts: Facts, subject: str, endpoint: Endpoint) -> Outcome | None:
@@ -570,7 +588,7 @@ def _fronts(facts: Facts, policy: Policy, judge: Callable[[str, Endpoint], Outco
     for subject, endpoint in [*_listeners(facts), *_listeners(facts, "proxies")]:
         outcome = None
         if not is_local(endpoint["listener"]) and (endpoint["pprof"]["served"] or _guarded(endpoint)):
-            outcome = _advised(facts, endpoint, judge(subject, endpoint))
+            outcome = _mended(facts, endpoint, _advised(facts, endpoint, judge(subject, endpoint)), _IN_FRONT)
         if outcome is not None:
             listed = True
             yield outcome
@@ -677,7 +695,7 @@ def authentication(facts: Facts, policy: Policy) -> Iterator[Outcome]:
             return failed(f"{where} asks for credentials without TLS: whoever listens on the way reads them.", subject=subject,
                           actual="http", expected="https", evidence=evidence, severity="low" if listed else "medium",
                           remediation=Remediation(hint="Serve it by TLS: with role pprof_guard, give pprof_guard_proxy_tls_certificate and "
-                                                       "pprof_guard_proxy_tls_key.", role="pprof_guard"))
+                                                       "pprof_guard_proxy_tls_key."))
         if asks:
             return passed(f"{where} asks for {asks}.", subject=subject, actual=asks, expected=wanted, evidence=evidence)
         if guard is not None and listed and enough:

@@ -80,16 +80,18 @@ def test_two_services_of_one_role_and_the_longest_name_wins() -> None:
      "needs consent install"),
     (result("pprof.bind", "api [::]:6060", role="pprof_guard"), inventory("restart"), "consent", "needs consent firewall"),
     (result("pprof.bind", "api [::]:6060", role="pprof_guard"),
+     inventory("", pprof_guard_services=[{"name": "api", "bind": {"argument": "-pprof"}}]), "consent", "needs consent restart or firewall"),
+    (result("pprof.bind", "api [::]:6060", role="pprof_guard"),
      inventory("firewall", pprof_guard_means=["firewall", "proxy"]), "consent", "needs consent install"),
 ], ids=["consent", "waived", "unselected", "unsafe", "no-role", "container", "no-unit", "no-service", "no-version", "install",
-        "firewall", "every-means"])
+        "firewall", "either", "every-means"])
 def test_what_is_left_says_why(found: dict[str, Any], given: plan.Inventory, kind: str, why: str) -> None:
     made = plan.make(host(found), given, CHECKS)
     assert made.steps == ()
     assert left(made) == [(kind, why)]
     if kind == "consent":
         assert made.left[0].command == (
-            f"ansible-playbook remediate.yml --limit web1 -e preflight_remediate={found['id']} -e preflight_consent={why.split()[-1]}")
+            f"ansible-playbook remediate.yml --limit web1 -e preflight_remediate={found['id']} -e preflight_consent={why.split()[2]}")
 
 
 @pytest.mark.parametrize(("variables", "consent"), [
