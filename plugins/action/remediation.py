@@ -152,6 +152,8 @@ class ActionModule(ActionBase):
                 step.pop("variables")
                 step.pop("consent")
                 _settle(step, told.get(step["role"]), own, after, self._check_mode)
+            if self._check_mode:
+                _made_once(record["steps"])
             if not self._check_mode:
                 new = list(plan.newly_failed(before, after or {}))
                 record["worse"] = [one["fingerprint"] for one in new]
@@ -213,6 +215,14 @@ def _settle(step: dict[str, Any], told: Any, own: Mapping[str, Any], after: Mapp
         step["status"], step["message"] = "failed", failure or "the role did not run to its end"
     else:
         step["status"] = "predicted" if check_mode else "done"
+
+
+def _made_once(steps: list[dict[str, Any]]) -> None:
+    """In check mode no role sees what an earlier one would have made: what two of them would create is created by the first."""
+    made: set[str] = set()
+    for step in steps:
+        step["changes"] = [one for one in step["changes"] if not (one.get("action") == "created" and one.get("path") in made)]
+        made |= {str(one["path"]) for one in step["changes"] if one.get("action") == "created"}
 
 
 def _hosts(count: int) -> str:

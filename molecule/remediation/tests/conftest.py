@@ -77,7 +77,7 @@ def snapshot(connect: Callable[[str], Any]) -> Callable[[str], list[str]]:
         done = connect(name).run(
             f"find {places} -xdev -path /root/.ansible -prune -o -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum; "
             f"find {places} -xdev -path /root/.ansible -prune -o -printf '%p %y %m %u %g %l\\n' 2>/dev/null | grep -v '^/root d' | sort; "
-            "systemctl list-unit-files --no-legend | sort; nft list ruleset")
+            "systemctl list-unit-files --no-legend | sort; nft --stateless list ruleset")
         assert len(done.stdout.splitlines()) > 300, done.stderr
         return list(done.stdout.splitlines())
 
