@@ -13,11 +13,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, engine, hostdoc, plan, policy
+from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, hostdoc, plan, policy
 
 catalogue.load()
-
-_PREFIXES = tuple(f"{role}_" for role in engine.ROLES)
 
 
 class ActionModule(ActionBase):
@@ -90,11 +88,10 @@ class ActionModule(ActionBase):
         # Role defaults and variables of the play are not in hostvars: those of the task stand in.
         names = [*policy.DEFAULTS, *policy.REMEDIATION_DEFAULTS]
         values = {**self._templated(names, self._vars), **self._templated(names, own)}
-        roles = [name for name in own if str(name).startswith(_PREFIXES)]
         rules = policy.parse(values, hostname=host)
         return rules, plan.Inventory(
-            mandate=policy.parse_mandate(values, rules.checks), services=rules.policy.services, go_version=rules.policy.go_version,
-            variables={str(name): value for name, value in self._templated(roles, own).items()},
+            mandate=policy.parse_mandate(values, rules.checks), services=rules.policy.services,
+            variables=self._templated(plan.VARIABLES, own),
         )
 
     def _templated(self, names: Any, source: Mapping[str, Any]) -> dict[str, Any]:

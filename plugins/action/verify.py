@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.goready.preflight.plugins.module_utils.collect import probes
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context
-from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, engine, hostdoc, outside, policy
+from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, engine, hostdoc, outside, plan, policy
 
 # Ansible loads this file in its main process, before it forks a worker for each host: what is imported here is imported
 # once, and in a worker it would be paid for by every host (60 ms each).
@@ -89,7 +89,18 @@ class ActionModule(ActionBase):
                 **{probe["id"]: probes.run_probe(probe, context) for probe in rules.probes("controller")},
             }
         results = engine.run(rules.checks.values(), facts, rules.policy)
-        return self._write(rules, facts, results, error=None)
+        return self._write(rules, facts, results, error=None, inventory=self._inventory(rules, task_vars))
+
+    def _inventory(self, rules: policy.Rules, task_vars: dict[str, Any]) -> plan.Inventory | None:
+        """What the inventory says of remediation; None where it says something wrong, which `validate` or the role tells."""
+        values = {}
+        try:
+            for name in (*policy.REMEDIATION_DEFAULTS, *plan.VARIABLES):
+                if name in task_vars:
+                    values[name] = self._templar.template(task_vars[name])
+            return plan.Inventory(policy.parse_mandate(values, rules.checks), rules.policy.services, values)
+        except (AnsibleError, policy.PolicyError):
+            return None
 
     def _conditional(self, task_vars: dict[str, Any]) -> Any:
         """Conditions of custom checks see the host's variables beside the probe, and mean what they mean in assert."""
@@ -119,13 +130,18 @@ class ActionModule(ActionBase):
         return self._run_dir / "hosts" / hostdoc.file_name(self._name)
 
     def _write(self, rules: policy.Rules, facts: dict[str, Any] | None, results: list[engine.Result], *,
-               error: str | None, reachable: bool = True) -> dict[str, Any]:
+               error: str | None, reachable: bool = True, inventory: plan.Inventory | None = None) -> dict[str, Any]:
         ended = datetime.datetime.now(datetime.timezone.utc)
         document = hostdoc.document(
             name=self._name, started=self._started.isoformat(timespec="milliseconds"),
             ended=ended.isoformat(timespec="milliseconds"), duration_ms=int((time.monotonic() - self._clock) * 1000),
             rules=rules, facts=facts, results=results, error=error, reachable=reachable,
         )
+        if inventory is not None:
+            needed = plan.consents(document, inventory)
+            for line in document["results"]:
+                if line["status"] == "fail" and line["fingerprint"] in needed:
+                    line["remediation"]["consent"] = needed[line["fingerprint"]]
         try:
             for folder in ("hosts", "facts"):
                 (self._run_dir / folder).mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -18,6 +18,13 @@ from ansible_collections.goready.preflight.plugins.plugin_utils import engine, p
 FORMAT = 1
 PLAYBOOK = "remediate.yml"
 
+# The roles' variables that say what is wanted and allowed. Others (credentials among them) are not read here.
+VARIABLES = (
+    "go_toolchain_versions", "go_toolchain_user", "service_limits_services", "service_limits_apply", "pprof_guard_services",
+    "pprof_guard_means", "module_proxy_goproxy", "module_proxy_gosumdb", "module_proxy_goprivate", "module_proxy_gonoproxy",
+    "module_proxy_gonosumdb", "module_proxy_goinsecure", "module_proxy_goflags", *(f"{role}_consent" for role in engine.ROLES),
+)
+
 # Kinds of "left".
 LEFT = ("consent", "manual", "unselected", "waived", "stopped", "error")
 
@@ -63,7 +70,6 @@ class Inventory:
 
     mandate: policy.Mandate
     services: tuple[Mapping[str, Any], ...] = ()
-    go_version: str = ""
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     def list_of(self, name: str) -> list[Mapping[str, Any]]:
@@ -74,12 +80,17 @@ class Inventory:
 
 @dataclass(frozen=True)
 class _Request:
-    """What one finding asks of its role: variables to merge, and the words of consent of which one is needed (or why it
-    cannot be)."""
+    """What one finding asks of its role: variables to merge, and what it needs consent to, as alternatives of which one is
+    enough (or why it cannot be)."""
 
     variables: Mapping[str, Any] = field(default_factory=dict)
-    needs: tuple[str, ...] = ()
+    needs: tuple[frozenset[str], ...] = (frozenset(),)
     cannot: str = ""
+
+    def missing(self, given: frozenset[str]) -> list[list[str]]:
+        """The words that each alternative lacks; none where one lacks nothing."""
+        lacks = [sorted(words - given) for words in self.needs]
+        return lacks if all(lacks) else []
 
 
 def mend_command(check_id: str, hosts: Iterable[str] = (), consent: str = "") -> str:
@@ -105,12 +116,12 @@ def make(document: Mapping[str, Any], inventory: Inventory, checks: Mapping[str,
         role = str((result.get("remediation") or {}).get("role") or "")
         if not kind:
             request = _REQUESTS[role](result, document, inventory)
-            given = inventory.mandate.consent | _own_consent(role, inventory)
+            missing = request.missing(inventory.mandate.consent | _own_consent(role, inventory))
             if request.cannot:
                 kind, why = "manual", request.cannot
-            elif request.needs and not given & set(request.needs):
-                kind, why = "consent", f"needs consent {' or '.join(request.needs)}"
-                command = mend_command(result["id"], [str(document["name"])], request.needs[0])
+            elif missing:
+                kind, why = "consent", f"needs consent {' or '.join(' and '.join(words) for words in missing)}"
+                command = mend_command(result["id"], [str(document["name"])], ",".join(_to_ask(missing, inventory)))
             else:
                 wanted.setdefault(role, []).append((result, request))
                 continue
@@ -124,6 +135,24 @@ def make(document: Mapping[str, Any], inventory: Inventory, checks: Mapping[str,
             consent = inventory.mandate.consent | _own_consent(role, inventory)
             steps.append(Step(role, variables, tuple(sorted(consent)), tuple(result["fingerprint"] for result, unused in wanted[role])))
     return Plan(tuple(steps), tuple(left))
+
+
+def consents(document: Mapping[str, Any], inventory: Inventory) -> dict[str, str | None]:
+    """What the command that mends a finding has to consent to beside the inventory (``restart,install``; empty: nothing), by
+    fingerprint; None where no command does, for only people can say what is wanted."""
+    found: dict[str, str | None] = {}
+    for result in document.get("results") or ():
+        remediation = result.get("remediation") or {}
+        if result["status"] == "fail" and remediation.get("role") in _REQUESTS and remediation.get("safe") == "apply":
+            request = _REQUESTS[remediation["role"]](result, document, inventory)
+            missing = request.missing(inventory.mandate.consent | _own_consent(remediation["role"], inventory))
+            found[result["fingerprint"]] = None if request.cannot else ",".join(_to_ask(missing, inventory))
+    return found
+
+
+def _to_ask(missing: list[list[str]], inventory: Inventory) -> list[str]:
+    """What --extra-vars has to say: it replaces the inventory's own consent, so it repeats that."""
+    return sorted({*missing[0], *inventory.mandate.consent}) if missing else []
 
 
 def _why_left(result: Mapping[str, Any], inventory: Inventory, checks: Mapping[str, engine.Check]) -> tuple[str, str, str]:
@@ -197,40 +226,47 @@ def _service_limits(result: Mapping[str, Any], document: Mapping[str, Any], inve
     if result["id"].startswith("limits.nofile") and "nofile" not in entry and isinstance(expected, int):
         entry["nofile"] = expected
     apply = inventory.variables.get("service_limits_apply") or "restart"
-    return _Request({"service_limits_services": [entry]}, needs=("restart",) if apply == "restart" else ())
+    return _Request({"service_limits_services": [entry]}, needs=(frozenset({"restart"} if apply == "restart" else ()),))
 
 
 def _pprof_guard(result: Mapping[str, Any], document: Mapping[str, Any], inventory: Inventory) -> _Request:
     entry = _entry("pprof_guard", result, document, inventory)
     if isinstance(entry, str):
         return _Request(cannot=entry)
-    port = str(result["subject"]).rpartition(":")[2]
-    if "pprof" not in entry and port.isdecimal():
-        entry["pprof"] = f"http://127.0.0.1:{port}"
+    port = str(result["subject"]).rpartition(":")[2].partition(" ")[0]
+    declared = policy.port_of(str(entry["pprof"])) if entry.get("pprof") else entry.get("port")
+    if not port.isdecimal():
+        return _Request(cannot="manual: the finding names no port")
+    if declared is not None and int(port) != declared:
+        return _Request(cannot=f"manual: it is served on port {port}, and the one declared to be guarded is {declared}")
+    entry.setdefault("pprof", f"http://127.0.0.1:{port}")
     means = entry.get("means") or inventory.variables.get("pprof_guard_means") or "auto"
-    means = [means] if isinstance(means, str) else list(means)
-    consent = inventory.mandate.consent | _own_consent("pprof_guard", inventory)
     words = {"bind": "restart", "firewall": "firewall", "proxy": "install"}
-    if means == ["auto"]:
-        needs: tuple[str, ...] = ("restart", "firewall") if entry.get("bind") else ("firewall",)
-    else:
-        needs = tuple(words[one] for one in means if one in words and words[one] not in consent)[:1]
-    return _Request({"pprof_guard_services": [entry]}, needs=needs)
+    if means in ("auto", ["auto"]):
+        ways = [frozenset({"restart"})] if entry.get("bind") else []
+        return _Request({"pprof_guard_services": [entry]}, needs=(*ways, frozenset({"firewall"})))
+    named = [means] if isinstance(means, str) else list(means)
+    return _Request({"pprof_guard_services": [entry]}, needs=(frozenset(words[one] for one in named if one in words),))
 
 
 def _go_toolchain(result: Mapping[str, Any], document: Mapping[str, Any], inventory: Inventory) -> _Request:
     versions = inventory.variables.get("go_toolchain_versions")
     if not versions:
         return _Request(cannot="manual: say which Go is wanted in go_toolchain_versions")
-    return _Request({"go_toolchain_versions": list(versions) if isinstance(versions, (list, tuple)) else versions}, needs=("install",))
+    # A user's own Go needs nothing of the machine; where packages are missing, the role says so itself.
+    return _Request({"go_toolchain_versions": list(versions) if isinstance(versions, (list, tuple)) else versions},
+                    needs=(frozenset() if inventory.variables.get("go_toolchain_user") else frozenset({"install"}),))
 
 
 def _module_proxy(result: Mapping[str, Any], document: Mapping[str, Any], inventory: Inventory) -> _Request:
-    # The very values that were found, so that a setting that became another one in between is left alone. What the inventory
-    # wants instead is in the role's own variables, which win.
+    # The very values that were found, so that a setting that became another one in between is left alone; and of what the
+    # inventory wants, that which takes their place. Nothing else is set for a user whom the inventory has not named.
     actual = result.get("actual")
-    unset = [f"{name}={value}" for name, value in actual.items()] if isinstance(actual, Mapping) else []
-    return _Request({"module_proxy_users": [str(result["subject"])], "module_proxy_unset": unset})
+    if not isinstance(actual, Mapping):
+        return _Request(cannot="manual: the finding does not say which setting it is")
+    wanted = {f"module_proxy_{name.lower()}": inventory.variables.get(f"module_proxy_{name.lower()}") or "" for name in actual}
+    return _Request({"module_proxy_users": [str(result["subject"])], **wanted,
+                     "module_proxy_unset": [f"{name}={value}" for name, value in actual.items()]})
 
 
 _REQUESTS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any], Inventory], _Request]] = {

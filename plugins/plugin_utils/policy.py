@@ -381,6 +381,12 @@ def _port(netloc: str, url: str) -> int | None:
         raise ValueError(f"{url!r} has a port that is no number from 0 to 65535") from None
 
 
+def port_of(url_text: str) -> int | None:
+    """The port of a URL that was validated; None for a unix socket."""
+    parts = urlsplit(url_text)
+    return None if parts.scheme == "unix" else parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def url(value: Any, schemes: tuple[str, ...]) -> str:
     """A URL of one of the schemes with a host (or a path for unix), or ValueError."""
     if not isinstance(value, str):

@@ -374,6 +374,8 @@ def consent_of(result: Mapping[str, Any], item: Mapping[str, Any] | None = None)
         return None
     if item and item["kind"] == "manual":
         return None
+    if "consent" in given:
+        return None if given["consent"] is None else str(given["consent"])
     word = _CONSENT.search(item["command"]) if item and item["kind"] == "consent" else None
     return word[1] if word else text.CONSENT.get(given.get("role") or "")
 

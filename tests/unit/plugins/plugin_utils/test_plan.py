@@ -28,7 +28,7 @@ def host(*results: dict[str, Any], services: list[dict[str, Any]] | None = None)
 def inventory(consent: str = "restart,firewall,install", select: str = "*", *services: dict[str, Any],
               **variables: Any) -> plan.Inventory:
     mandate = policy.parse_mandate({"preflight_consent": consent, "preflight_remediate": select}, CHECKS)
-    return plan.Inventory(mandate, services, "", variables)
+    return plan.Inventory(mandate, services, variables)
 
 
 def left(made: plan.Plan) -> list[tuple[str, str]]:
@@ -82,16 +82,35 @@ def test_two_services_of_one_role_and_the_longest_name_wins() -> None:
     (result("pprof.bind", "api [::]:6060", role="pprof_guard"),
      inventory("", pprof_guard_services=[{"name": "api", "bind": {"argument": "-pprof"}}]), "consent", "needs consent restart or firewall"),
     (result("pprof.bind", "api [::]:6060", role="pprof_guard"),
-     inventory("firewall", pprof_guard_means=["firewall", "proxy"]), "consent", "needs consent install"),
+     inventory("", pprof_guard_means=["firewall", "proxy"]), "consent", "needs consent firewall and install"),
+    (result("pprof.bind", "api [::]:6061", role="pprof_guard"),
+     inventory("firewall", "*", {"name": "api", "pprof": "http://127.0.0.1:6060"}), "manual",
+     "manual: it is served on port 6061, and the one declared to be guarded is 6060"),
 ], ids=["consent", "waived", "unselected", "unsafe", "no-role", "container", "no-unit", "no-service", "no-version", "install",
-        "firewall", "either", "every-means"])
+        "firewall", "either", "every-means", "other-port"])
 def test_what_is_left_says_why(found: dict[str, Any], given: plan.Inventory, kind: str, why: str) -> None:
     made = plan.make(host(found), given, CHECKS)
     assert made.steps == ()
     assert left(made) == [(kind, why)]
     if kind == "consent":
+        words = ",".join(sorted({*why.removeprefix("needs consent ").split(" or ")[0].split(" and "), *given.mandate.consent}))
         assert made.left[0].command == (
-            f"ansible-playbook remediate.yml --limit web1 -e preflight_remediate={found['id']} -e preflight_consent={why.split()[2]}")
+            f"ansible-playbook remediate.yml --limit web1 -e preflight_remediate={found['id']} -e preflight_consent={words}")
+        assert plan.consents(host(found), given) == {found["fingerprint"]: words}
+
+
+def test_the_command_repeats_the_consent_of_the_inventory_that_it_replaces() -> None:
+    found = result("pprof.bind", "api [::]:6060", role="pprof_guard")
+    given = inventory("firewall,sysctl", pprof_guard_means=["firewall", "proxy"])
+    assert plan.make(host(found), given, CHECKS).left[0].command.endswith("-e preflight_consent=firewall,install,sysctl")
+    assert plan.consents(host(found), given) == {found["fingerprint"]: "firewall,install,sysctl"}
+
+
+def test_what_no_command_mends_has_none() -> None:
+    found = result("toolchain.present", "", role="go_toolchain")
+    assert plan.consents(host(found), inventory()) == {found["fingerprint"]: None}
+    assert plan.consents(host(found), inventory("", go_toolchain_versions=["1.27.3"], go_toolchain_user="dev")) == {
+        found["fingerprint"]: ""}
 
 
 @pytest.mark.parametrize(("variables", "consent"), [
@@ -113,8 +132,10 @@ def test_a_pprof_listener() -> None:
 def test_the_module_proxys_settings() -> None:
     found = {**result("modules.checksum_db", "deploy", role="module_proxy"), "actual": {"GOSUMDB": "off", "GONOSUMDB": "*"}}
     other = {**result("modules.insecure", "deploy", role="module_proxy"), "actual": {"GOINSECURE": "*"}}
-    assert plan.make(host(found, other), inventory(""), CHECKS).steps[0].variables == {
-        "module_proxy_users": ["deploy"], "module_proxy_unset": ["GOSUMDB=off", "GONOSUMDB=*", "GOINSECURE=*"]}
+    given = inventory("", module_proxy_gosumdb="sum.example.org", module_proxy_goproxy="https://proxy.example.org")
+    assert plan.make(host(found, other), given, CHECKS).steps[0].variables == {
+        "module_proxy_users": ["deploy"], "module_proxy_unset": ["GOSUMDB=off", "GONOSUMDB=*", "GOINSECURE=*"],
+        "module_proxy_gosumdb": "sum.example.org", "module_proxy_gonosumdb": "", "module_proxy_goinsecure": ""}
 
 
 def test_roles_run_in_their_order_and_every_finding_has_its_place() -> None:
