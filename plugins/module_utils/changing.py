@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import stat
@@ -53,6 +54,8 @@ class Changes:
         self.name = name
         self.check_mode = check_mode
         self.recovered: List[str] = []
+        #: In check mode: what the real call would take back of a killed one, before it begins.
+        self.pending: List[str] = []
         self._root = root.rstrip("/")
         # /var/lib and /run belong to root alone: nobody else can plant a journal or a lock there.
         private = os.geteuid() != 0 and root == "/"
@@ -63,6 +66,7 @@ class Changes:
         self._lock: Optional[IO[str]] = None
         self._journal: Optional[IO[str]] = None
         self._records: List[Dict[str, Any]] = []
+        self._stuck = False
         self._overlay: Dict[str, State] = {}
         # In the order in which they were first touched; notes have their own entry among them.
         self._before: Dict[str, State] = {}
@@ -76,6 +80,7 @@ class Changes:
         if self.check_mode:
             for record in reversed(_read_journal(self._journal_path)):
                 self._overlay[record["path"]] = _state_of(record)
+            self.pending = list(self._overlay)
             return self
         self._take_lock()
         try:
@@ -101,6 +106,8 @@ class Changes:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
+        if self._stuck:
+            return  # what could not be taken back is for the next call, however this one goes on
         self._records = []
         if not self.check_mode:
             _unlink(self._journal_path)
@@ -110,26 +117,38 @@ class Changes:
         """Take back every change of a path since the last commit, the newest first, and return the paths.
 
         Every one is tried; where one cannot be taken back, OSError is raised at the end and the journal stays for the next
-        call. Notes stay listed: what they tell has happened.
+        call. What somebody else has changed since is left as it is, and said so. Notes stay listed: what they tell has
+        happened.
         """
         done: List[str] = []
         failures: List[str] = []
+        known: Dict[str, List[str]] = {}
+        for record in self._records:
+            known.setdefault(record["path"], []).extend([_digest(_state_of(record)), record.get("after") or ""])
+        foreign: List[str] = []
         for record in reversed(self._records):
             path = record["path"]
             try:
                 if record.get("temporary"):
                     _unlink(self._real(record["temporary"]))
-                self._restore(path, _state_of(record))
-            except OSError as exc:
-                failures.append("%s: %s" % (path, exc.strerror))
+                if path in foreign:
+                    continue
+                if _digest(self.state(path)) not in known[path]:
+                    foreign.append(path)
+                    continue
+                self._restore(path, _state_of(record), record.get("temporary"))
+            except (OSError, ValueError) as exc:
+                failures.append("%s: %s" % (path, getattr(exc, "strerror", None) or exc))
                 continue
             if path not in done:
                 done.append(path)
         if failures:
+            self._stuck = True
             raise OSError("not taken back: %s (how it was stays in %s)" % ("; ".join(failures), self._journal_path))
         self._after = dict(self._before)
+        self._stuck = False
         self.commit()
-        return done
+        return done + ["%s (left as it is: it was changed again since)" % path for path in reversed(foreign)]
 
     # The changes
 
@@ -149,8 +168,13 @@ class Changes:
             return State("directory", b"", mode, about.st_uid, about.st_gid)
         if not stat.S_ISREG(about.st_mode):
             raise ValueError("%s is neither a file, nor a folder, nor a symbolic link" % path)
-        with open(real, "rb") as stream:
-            return State("file", stream.read(), mode, about.st_uid, about.st_gid)
+        # It may have been replaced since: not followed, and not waited for where it is a pipe now.
+        handle = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as stream:
+            about = os.fstat(handle)
+            if not stat.S_ISREG(about.st_mode):
+                raise ValueError("%s is no file any more" % path)
+            return State("file", stream.read(), stat.S_IMODE(about.st_mode), about.st_uid, about.st_gid)
 
     def read(self, path: str) -> Optional[bytes]:
         """A file's content, None where there is no file."""
@@ -308,12 +332,10 @@ class Changes:
     def _apply(self, path: str, before: State, after: State) -> None:
         record: Dict[str, Any] = {
             "path": path, "kind": before.kind, "content": base64.b64encode(before.content).decode("ascii"),
-            "mode": before.mode, "uid": before.uid, "gid": before.gid,
+            "mode": before.mode, "uid": before.uid, "gid": before.gid, "after": _digest(after),
         }
         if after.kind in ("file", "link"):
-            folder, name = os.path.split(path)
-            # No suffix that any program reads: drop-ins and included files end in .conf or .service.
-            record["temporary"] = "%s/.%s.%d.goready~" % (folder.rstrip("/"), name[:100], os.getpid())
+            record["temporary"] = _temporary(path)
         self._write_record(record)
         self._records.append(record)
         self._place(path, after, record.get("temporary"))
@@ -345,7 +367,7 @@ class Changes:
             os.replace(part, real)
         _sync(os.path.dirname(real))
 
-    def _restore(self, path: str, state: State) -> None:
+    def _restore(self, path: str, state: State, temporary: Optional[str] = None) -> None:
         """Let ``path`` be as ``state`` says. A folder of ours that somebody has put something into stays."""
         now = self.state(path)
         if now == state:
@@ -355,15 +377,17 @@ class Changes:
         if state.kind == "directory" and now.kind == "directory":
             os.chmod(self._real(path), state.mode)
             return
-        folder, name = os.path.split(path)
-        self._place(path, state, "%s/.%s.%d.goready~" % (folder.rstrip("/"), name[:100], os.getpid()))
+        # By the name in the journal where there is one, so that a kill in here leaves nothing that nobody knows of.
+        self._place(path, state, temporary or _temporary(path))
 
     def _write_record(self, record: Dict[str, Any]) -> None:
         if self._journal is None:
             os.makedirs(self._state_dir, 0o700, exist_ok=True)
-            # What was in a file before may be secret: 0600.
-            handle = os.open(self._journal_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+            # What was in a file before may be secret: 0600. Half a line of a call that was killed is of nothing that was done.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | (os.O_APPEND if self._records else os.O_TRUNC)
+            handle = os.open(self._journal_path, flags, 0o600)
             self._journal = os.fdopen(handle, "a", encoding="utf-8")
+            _sync(self._state_dir)
         self._journal.write(json.dumps(record) + "\n")
         self._journal.flush()
         os.fsync(self._journal.fileno())
@@ -413,6 +437,16 @@ def _read_journal(path: str) -> List[Dict[str, Any]]:
 
 def _state_of(record: Dict[str, Any]) -> State:
     return State(record["kind"], base64.b64decode(record["content"]), record["mode"], record["uid"], record["gid"])
+
+
+def _digest(state: State) -> str:
+    return hashlib.sha256(repr(tuple(state)).encode("utf-8")).hexdigest()
+
+
+def _temporary(path: str) -> str:
+    """Beside the path, with no suffix that any program reads: drop-ins and included files end in .conf or .service."""
+    folder, name = os.path.split(path)
+    return "%s/.%s.%d.goready~" % (folder.rstrip("/"), name[:100], os.getpid())
 
 
 def _detail(before: State, after: State) -> str:

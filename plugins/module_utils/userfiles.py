@@ -145,9 +145,9 @@ class UserChanges(Changes):
         with acting_as(self._actor(path)):
             super()._place(path, state, temporary)
 
-    def _restore(self, path: str, state: State) -> None:
+    def _restore(self, path: str, state: State, temporary: Optional[str] = None) -> None:
         with acting_as(self._actor(path)):
-            super()._restore(path, state)
+            super()._restore(path, state, temporary)
 
 
 def _state(real: str, path: str) -> State:

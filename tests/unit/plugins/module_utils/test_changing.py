@@ -220,19 +220,63 @@ def test_a_folder_that_somebody_uses_by_now_is_not_taken_back(begin: Callable[..
     assert (host / "etc/d/theirs").exists()
 
 
-def test_what_cannot_be_taken_back_stays_in_the_journal(begin: Callable[..., Changes], host: Path) -> None:
-    with pytest.raises(OSError, match=r"not taken back: /etc/old\.conf: Is a directory"), begin() as changes:
+def test_what_cannot_be_taken_back_stays_in_the_journal(begin: Callable[..., Changes], host: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with begin() as changes:
         changes.write("/etc/old.conf", "changed\n", mode=0o640)
-        (host / "etc/old.conf").unlink()
-        (host / "etc/old.conf").mkdir()
-        (host / "etc/old.conf/x").write_text("x")
-        raise RuntimeError
-    (host / "etc/old.conf/x").unlink()
-    (host / "etc/old.conf").rmdir()
+        changes.write("/etc/new.conf", "new\n")
+        monkeypatch.setattr(changes, "_place", refuse)
+        with pytest.raises(OSError, match=r"not taken back: /etc/new\.conf: No space left on device; /etc/old\.conf: No space"):
+            changes.undo()
+    # Whoever swallows that error and ends well has not lost how it was.
+    assert (host / "etc/old.conf").read_text() == "changed\n"
     with begin() as changes:
         pass
-    assert changes.recovered == ["/etc/old.conf"]
+    assert changes.recovered == ["/etc/new.conf", "/etc/old.conf"]
     assert (host / "etc/old.conf").read_text() == "old\n"
+    assert not (host / "etc/new.conf").exists()
+
+
+def killed(host: Path, *steps: str) -> None:
+    program = textwrap.dedent("""
+        import os, signal
+        from ansible_collections.goready.preflight.plugins.module_utils.changing import Changes
+        with Changes("test", root=%r, state_dir=%r, lock_dir=%r) as changes:
+            %s
+            os.kill(os.getpid(), signal.SIGKILL)
+    """) % (str(host), str(host / "state/s"), str(host / "state"), "; ".join(steps))
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+
+
+def test_what_somebody_has_changed_since_a_kill_is_left(begin: Callable[..., Changes], host: Path) -> None:
+    killed(host, 'changes.write("/etc/old.conf", "ours")', 'changes.write("/etc/new.conf", "ours")')
+    (host / "etc/old.conf").write_text("somebody's\n")
+    with begin() as changes:
+        pass
+    assert changes.recovered == ["/etc/new.conf", "/etc/old.conf (left as it is: it was changed again since)"]
+    assert (host / "etc/old.conf").read_text() == "somebody's\n"
+    assert not (host / "etc/new.conf").exists()
+
+
+def test_something_odd_at_one_path_does_not_keep_the_others_from_being_taken_back(begin: Callable[..., Changes], host: Path) -> None:
+    killed(host, 'changes.write("/etc/old.conf", "ours")', 'changes.write("/etc/new.conf", "ours")')
+    (host / "etc/new.conf").unlink()
+    os.mkfifo(host / "etc/new.conf")
+    with pytest.raises(OSError, match=r"not taken back: /etc/new\.conf: /etc/new\.conf is neither a file"), begin():
+        pass
+    assert (host / "etc/old.conf").read_text() == "old\n"
+
+
+def test_half_a_line_and_another_kill(begin: Callable[..., Changes], host: Path) -> None:
+    (host / "state/s").mkdir()
+    (host / "state/s/test.journal").write_text('{"path": "/etc/old.conf", "kind": "abs')
+    killed(host, 'changes.write("/etc/new.conf", "ours")')
+    with begin() as changes:
+        pass
+    assert changes.recovered == ["/etc/new.conf"]
 
 
 def test_what_is_absent(begin: Callable[..., Changes]) -> None:
