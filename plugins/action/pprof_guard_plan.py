@@ -10,13 +10,15 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.goready.preflight.plugins.module_utils import nftables, pprof_bind
+from ansible_collections.goready.preflight.plugins.module_utils import nftables, pprof_bind, proxyconf
 from ansible_collections.goready.preflight.plugins.plugin_utils import policy, pprof_guard
 from ansible_collections.goready.preflight.plugins.plugin_utils.pprof_guard import Decision, Settings
 
 _FACTS = "goready.preflight.readiness_facts"
 _FIREWALL = "goready.preflight.pprof_firewall"
 _BIND = "goready.preflight.pprof_bind"
+_PROXY = "goready.preflight.pprof_proxy"
+_PROXY_SETTINGS = ("listen", "tls_certificate", "tls_key", "insecure", "token", "users", "paths", "seconds_max")
 _DROP_INS = "pprof_guard.drop_ins"
 
 
@@ -37,11 +39,13 @@ class ActionModule(ActionBase):
             "state": {"type": "str", "default": "present"},
             "consent": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 60},
+            "proxy": {"type": "dict", "apply_defaults": True, "options": {key: proxyconf.ARGUMENTS[key] for key in _PROXY_SETTINGS}},
         })
+        proxy = args.pop("proxy")
         try:
             settings = pprof_guard.parse(args)
         except policy.PolicyError as exc:
-            raise AnsibleActionFail("\n".join(exc.faults)) from None
+            raise AnsibleActionFail("\n".join([*exc.faults, *_proxy_faults(args, proxy)])) from None
 
         facts = self._facts(settings, task_vars)
         decisions, faults = pprof_guard.decide(settings, facts)
@@ -52,20 +56,15 @@ class ActionModule(ActionBase):
             "firewall": pprof_guard.firewall_arguments(decisions, settings),
             "firewall_removed": pprof_guard.firewall_removed(decisions, settings),
             "bind": pprof_guard.bind_arguments(decisions, settings),
-            "proxy": [one.as_dict() for one in decisions if "proxy" in one.means],
+            "proxy": pprof_guard.proxy_arguments(decisions, settings),
         }
         everything = settings.state == "absent" and not settings.services
         plan["remove_firewall"] = everything or bool(plan["firewall_removed"]["services"])
-        plan["remove_proxy"] = settings.state == "absent"
         if everything:
             plan["bind"] = [{"unit": unit, "state": "absent", "timeout": settings.timeout} for unit in _bound_units(facts)]
-        missing: list[str] = []
-        if not faults:
-            missing = self._rehearse(plan, decisions, settings, faults, task_vars)
-        if faults:
-            raise AnsibleActionFail("\n".join(faults))
-        if missing and not self._task.check_mode:
-            raise AnsibleActionFail("\n".join(missing))
+        missing = self._rehearse(plan, decisions, settings, proxy, faults, task_vars)
+        if faults or (missing and not self._task.check_mode):
+            raise AnsibleActionFail("\n".join([*faults, *missing]))
         result.update(plan, changed=False)
         if warnings or missing:
             result["warnings"] = [*warnings, *missing]
@@ -79,6 +78,7 @@ class ActionModule(ActionBase):
                  if value} for one in settings.services],
             "probes": [
                 {"id": pprof_guard.FILE_PROBE, "kind": "file", "path": nftables.FILE, "content": True},
+                {"id": pprof_guard.PROXY_PROBE, "kind": "file", "path": proxyconf.CONF, "content": True},
                 {"id": _DROP_INS, "kind": "command", "command": [
                     "find", "/etc/systemd/system", "-mindepth", "2", "-maxdepth", "2", "-name", pprof_bind.NAME]},
             ],
@@ -89,8 +89,8 @@ class ActionModule(ActionBase):
         found: Mapping[str, Any] = answer["facts"]
         return found
 
-    def _rehearse(self, plan: Mapping[str, Any], decisions: Sequence[Decision], settings: Settings, faults: list[str],
-                  task_vars: dict[str, Any]) -> list[str]:
+    def _rehearse(self, plan: Mapping[str, Any], decisions: Sequence[Decision], settings: Settings, proxy: Mapping[str, Any],
+                  faults: list[str], task_vars: dict[str, Any]) -> list[str]:
         """Every call in check mode. Refusals are added to ``faults``; returns what lacks consent."""
         firewall: list[str] = []
         restart: list[str] = []
@@ -103,7 +103,7 @@ class ActionModule(ActionBase):
             answer = self._try(_BIND, call, faults, task_vars)
             if any(change["action"] == "restarted" for change in answer.get("changes") or ()):
                 restart.append(call["unit"])
-        missing = []
+        missing: list[str] = []
         alternatives = {one.service.unit for one in decisions if one.service.means is None and one.ports}
         if restart and "restart" not in settings.consent:
             other = " (or firewall, which guards without a restart)" if set(restart) <= alternatives and settings.state == "present" else ""
@@ -112,6 +112,9 @@ class ActionModule(ActionBase):
         if firewall and "firewall" not in settings.consent:
             missing.append(f"pprof_guard_consent: the packet filter has to be changed for {', '.join(firewall)}, which needs consent: add "
                            "firewall to pprof_guard_consent or preflight_consent")
+        if plan["proxy"]:
+            call = {**proxy, **plan["proxy"], "install": "install" in settings.consent}
+            missing += self._try(_PROXY, call, faults, task_vars).get("missing") or []
         return missing
 
     def _try(self, module: str, arguments: Mapping[str, Any], faults: list[str], task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -124,6 +127,18 @@ class ActionModule(ActionBase):
         if answer.get("failed"):
             faults.append(str(answer.get("msg")))
         return answer
+
+
+def _proxy_faults(args: Mapping[str, Any], proxy: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the proxy's settings, where the variables ask for one."""
+    entries = args["services"] if args["state"] == "present" else ()
+    given = [args["means"] if entries else None, *(entry.get("means") for entry in entries)]
+    if any("proxy" in means for means in given if isinstance(means, (str, list))):
+        try:
+            proxyconf.settings(proxy)
+        except ValueError as exc:
+            return [str(exc)]
+    return []
 
 
 def _bound_units(facts: Mapping[str, Any]) -> list[str]:

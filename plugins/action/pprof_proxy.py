@@ -21,7 +21,7 @@ _SECONDS = 30.0
 
 
 class ActionModule(ActionBase):
-    """A proxy that lets in from here whom it should not is taken away again; one that is not reached is only told."""
+    """Services whose proxy lets in from here whom it should not are taken away from it; one that is not reached is only told."""
 
     _supports_check_mode = True
 
@@ -47,12 +47,11 @@ class ActionModule(ActionBase):
         result["outside"] = self._outside(args, settings, result, task_vars)
         wrong = result["outside"].pop("faults")
         if wrong:
-            changed = bool(result.get("changed"))
-            if changed:
-                self._execute_module(module_name=_MODULE, task_vars=task_vars, module_args={
+            answer = None
+            if result.get("changed"):
+                answer = self._execute_module(module_name=_MODULE, task_vars=task_vars, module_args={
                     "state": "absent", "services": [{"name": one["name"]} for one in args["services"]], "install": args["install"]})
-            result.update(failed=True, msg=f"from the controller, {wrong[0]}" + (
-                "; the proxy was taken away again" if changed else "") + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
+            result.update(failed=True, msg=_told(wrong, [str(one["name"]) for one in args["services"]], answer))
         return result
 
     def _outside(self, args: Mapping[str, Any], settings: proxyconf.Settings, result: Mapping[str, Any],
@@ -76,6 +75,16 @@ class ActionModule(ActionBase):
         proof = proxyproof.prove(door, proxyconf.services(args), settings, deadline=time.monotonic() + _SECONDS, quick=True, also=also)
         return {"tried": proof.tried + 1, "admitted": proof.admitted, "reason": f"from {proof.source} to {door.label}",
                 "faults": list(proof.faults)}
+
+
+def _told(wrong: Sequence[str], names: Sequence[str], answer: Mapping[str, Any] | None) -> str:
+    """The failure, with what became of the services: ``answer`` is that of the call which took them away, None without one."""
+    text = f"from the controller, {wrong[0]}" + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
+    if answer is None:
+        return text
+    if answer.get("failed"):
+        return f"{text}; {', '.join(names)} could not be taken away from the proxy: {answer.get('msg')}"
+    return f"{text}; the proxy serves {', '.join(names)} no longer, and how it did before does not come back"
 
 
 def _door(settings: proxyconf.Settings, peer: str) -> Door | None:

@@ -224,4 +224,3 @@ def _made_once(steps: list[dict[str, Any]]) -> None:
 
 def _hosts(count: int) -> str:
     return "1 host" if count == 1 else f"{count} hosts"
-

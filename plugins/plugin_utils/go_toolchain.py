@@ -204,8 +204,8 @@ def decide(values: Mapping[str, Any], host: Mapping[str, Any], exists: Any = Pat
         "claim": {"gvm_root": "" if host["gvm"] or not present else root,
                   "versions": [version for version in dict.fromkeys(versions) if version not in there]},
         "release": {"gvm_root": root if gvm_goes else "", "versions": list(made["versions"]) if not present else remove},
-        # A user's own Go changes nothing for the rest of the machine; packages do.
-        "needs_consent": present and (not values["user"] or bool(missing)),
+        # A user's own Go changes nothing for the rest of the machine; packages do. To take everybody's Go away is to change it too.
+        "needs_consent": not values["user"] or bool(missing),
         "consent": CONSENT in policy.words_of_consent(values["consent"]),
         "shells": _shells(environment),
     }, found
@@ -225,4 +225,3 @@ def _links_dir(values: Mapping[str, Any], host: Mapping[str, Any]) -> str:
     if values["user"] and values["links_dir"].rstrip("/") == LINKS_DIR:
         return f"{str(host['home']).rstrip('/')}/.local/bin"
     return str(values["links_dir"]).rstrip("/")
-

@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.goready.preflight.plugins.module_utils import httpprobe, nftables, pprof_bind
+from ansible_collections.goready.preflight.plugins.module_utils import httpprobe, nftables, pprof_bind, proxyconf
 from ansible_collections.goready.preflight.plugins.module_utils.collect.pprof import is_local
 from ansible_collections.goready.preflight.plugins.plugin_utils import policy
 
 MEANS = ("bind", "firewall", "proxy")
 CONSENT = ("restart", "firewall", "sysctl", "install")
 FILE_PROBE = "pprof_guard.file"
+PROXY_PROBE = "pprof_guard.proxy"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Decision:
     value: str = ""                    # for bind
     bound: bool = False                # our drop-in is there
     guarded: bool = False              # our table guards it
+    proxied: bool = False              # our proxy publishes it
     warnings: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -114,8 +116,8 @@ def _service(entry: Any, means: tuple[str, ...] | None, allow: tuple[str, ...]) 
         raise ValueError(f"{entry!r} is not a mapping with at least a name")
     if "name" not in entry:
         raise ValueError("the key name is missing")
-    readers: dict[str, Callable[[Any], Any]] = {**policy.SERVICE_KEYS, "bind": _bind, "means": _means, "allow": _allow,
-                                               "port": _whole(1, 65535)}
+    readers: dict[str, Callable[[Any], Any]] = {
+        **policy.SERVICE_KEYS, "bind": _bind, "means": _means, "allow": _allow, "port": _whole(1, 65535)}
     values: dict[str, Any] = {}
     faults = []
     for key, given in entry.items():
@@ -217,18 +219,28 @@ def _whole(minimum: int, maximum: int) -> Callable[[Any], int]:
 
 
 def decide(settings: Settings, facts: Mapping[str, Any]) -> tuple[list[Decision], list[str]]:
-    """(a decision a service, faults) of the facts ``services``, ``pprof`` and the probe of the table's file."""
+    """(a decision for every service that has no fault, faults) of the facts ``services``, ``pprof`` and the probes of our files."""
     guarded = guarded_services(facts)
+    published: set[str] = set()
+    unread = ""
+    try:
+        published = proxied_services(facts)
+    except ValueError as exc:
+        unread = str(exc)
     decisions: list[Decision] = []
     faults: list[str] = []
     for one in settings.services:
         seen = _look(one, facts)
         seen.guarded = one.name in guarded
+        seen.proxied = one.name in published
         if settings.state == "present":
             try:
                 _choose(seen, settings)
             except ValueError as exc:
                 faults.append(f"{one.name}: {exc}")
+                continue
+            if unread and one.means is not None and "proxy" not in one.means:
+                seen.warnings.append(f"{one.name}: whether a proxy publishes it is not known, and none is taken back: {unread}")
         decisions.append(seen)
     return decisions, faults
 
@@ -240,6 +252,15 @@ def guarded_services(facts: Mapping[str, Any]) -> set[str]:
         return {name for one in nftables.parse(answer.get("content") or "") for name in one.services}
     except ValueError:
         return set()
+
+
+def proxied_services(facts: Mapping[str, Any]) -> set[str]:
+    """The services that our proxy's configuration publishes. ValueError where there is one that cannot be read."""
+    content = ((facts.get("probes") or {}).get(PROXY_PROBE) or {}).get("content")
+    try:
+        return {one.name for one in proxyconf.parse(content)[1]} if content else set()
+    except ValueError as exc:
+        raise ValueError(f"{proxyconf.CONF}: {exc}") from None
 
 
 def _look(one: Service, facts: Mapping[str, Any]) -> Decision:
@@ -366,6 +387,31 @@ def bind_arguments(decisions: Sequence[Decision], settings: Settings) -> list[di
             continue
         calls.append({**call, "health": one.service.health} if one.service.health else call)
     return calls
+
+
+def proxy_arguments(decisions: Sequence[Decision], settings: Settings) -> dict[str, Any]:
+    """For ``pprof_proxy``, beside its settings: one call, which publishes some and takes others away. Empty: nothing to do.
+
+    A call and not two: the removal of one service must not take for the last one what the same run puts another behind.
+    """
+    if settings.state == "absent":
+        return {"state": "absent", "services": [{"name": one.name} for one in settings.services], "remove": []}
+    gone = [one.service.name for one in decisions
+            if one.proxied and one.service.means is not None and "proxy" not in one.means]
+    wanted = [{"name": one.service.name, "backend": _backend(one), "allow": list(one.service.allow), "guarded": len(one.means) > 1}
+              for one in decisions if "proxy" in one.means]
+    if wanted:
+        return {"state": "present", "services": wanted, "remove": gone}
+    return {"state": "absent", "services": [{"name": name} for name in gone], "remove": []} if gone else {}
+
+
+def _backend(decision: Decision) -> str:
+    """The base URL of its pprof for the proxy, once the other means are in place. Empty where nothing tells it."""
+    url = decision.service.pprof
+    if "bind" in decision.means:
+        scheme = url.split("://")[0] if url.startswith("http") else "http"
+        return decision.value if decision.value.startswith("unix:") else f"{scheme}://{decision.value}"
+    return url or (f"http://127.0.0.1:{decision.ports[0]}" if decision.ports else "")
 
 
 # --- the proof ----------------------------------------------------------------------------------------------------------

@@ -473,8 +473,8 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
                     "checks": _selection(statuses)},
         "checks": checks,
         "hosts": [
-            {**_host_document(host, became), **({"remediation": items[host["name"]], "changes": remediation.changes_of(run, host["name"])}
-                                        if about else {})}
+            {**_host_document(host, became), **(
+                {"remediation": items[host["name"]], "changes": remediation.changes_of(run, host["name"])} if about else {})}
             for host in hosts
         ],
         "waivers": _waivers(hosts),

@@ -10,6 +10,17 @@ from ansible_collections.goready.preflight.plugins.module_utils.proxyconf import
 from ansible_collections.goready.preflight.plugins.module_utils.proxyproof import Door
 
 
+@pytest.mark.parametrize(("wrong", "answer", "text"), [
+    (["it admits us"], None, "from the controller, it admits us"),
+    (["it admits us", "b", "c"], {"changed": True}, "from the controller, it admits us (and 2 more); the proxy serves api, shop no longer, "
+     "and how it did before does not come back"),
+    (["it admits us"], {"failed": True, "msg": "nginx was installed for the proxy"},
+     "from the controller, it admits us; api, shop could not be taken away from the proxy: nginx was installed for the proxy"),
+])
+def test_what_became_of_the_services_is_told(wrong, answer, text):
+    assert pprof_proxy._told(wrong, ["api", "shop"], answer) == text
+
+
 @pytest.mark.parametrize(("listen", "peer", "door"), [
     ("16060", "10.0.0.5", Door("10.0.0.5", 16060, True)),
     ("16060", "2001:db8::5", Door("2001:db8::5", 16060, True)),

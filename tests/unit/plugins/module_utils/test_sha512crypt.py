@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.goready.preflight.plugins.module_utils import sha512crypt
 
+
 def test_the_specifications_vector():
     # Ulrich Drepper, "Unix crypt using SHA-256 and SHA-512".
     assert sha512crypt.hashed("Hello world!", "saltstring") == (

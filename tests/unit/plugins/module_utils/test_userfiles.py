@@ -99,7 +99,7 @@ def test_the_content_of_a_file_of_roots_is_not_read_for_the_user(tmp_path: Path,
 
 
 @pytest.mark.parametrize(("make", "message"), [
-    (lambda path: os.mkfifo(path), "is neither a file, nor a folder, nor a symbolic link"),
+    (os.mkfifo, "is neither a file, nor a folder, nor a symbolic link"),
     (lambda path: path.write_bytes(b"x" * (userfiles.LIMIT + 1)), f"has more than {userfiles.LIMIT} bytes"),
 ], ids=["a FIFO", "a big file"])
 def test_what_is_no_small_file_is_refused_at_once(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
@@ -130,7 +130,7 @@ def test_what_a_killed_call_left_is_taken_back_with_the_users_rights(tmp_path: P
     with changes(tmp_path) as one:
         assert one.recovered
     assert victim.read_text() == "root's own\n"
-    assert (home / "env").read_text() == "A=0\n" and not (home / "env").is_symlink()
+    assert (home / "env").is_symlink()  # the user's own by now
     assert not (home / ".config").exists()
 
 

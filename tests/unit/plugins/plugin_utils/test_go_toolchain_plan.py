@@ -155,8 +155,18 @@ def test_a_named_user_gets_a_go_of_their_own():
 def test_removal_takes_what_the_role_made(made, versions, remove, gvm_goes):
     plan, faults = go_toolchain.decide(values(state="absent"), host(gvm=True, made=made, versions=versions))
     assert faults == []
-    assert (plan["remove"], plan["gvm_goes"], plan["needs_consent"]) == (remove, gvm_goes, False)
+    assert (plan["remove"], plan["gvm_goes"]) == (remove, gvm_goes)
     assert plan["environment"]["goroot"] == ""
+
+
+@pytest.mark.parametrize(("changed", "needed"), [
+    pytest.param({"user": ""}, (True, False), id="everybody's"),
+    pytest.param({"user": "", "consent": ["install"]}, (True, True), id="everybody's, consented"),
+    pytest.param({"user": "d"}, (False, False), id="a user's own"),
+])
+def test_removal_of_everybodys_go_needs_consent(changed, needed):
+    plan, _faults = go_toolchain.decide(values(state="absent", **changed), host(gvm=True, packages=["git"]))
+    assert (plan["needs_consent"], plan["consent"]) == needed
 
 
 @pytest.mark.parametrize(("changed", "found", "fault"), [

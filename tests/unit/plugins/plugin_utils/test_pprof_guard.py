@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.goready.preflight.plugins.module_utils import nftables, pprof_bind
+from ansible_collections.goready.preflight.plugins.module_utils import nftables, pprof_bind, proxyconf
 from ansible_collections.goready.preflight.plugins.module_utils.httpprobe import Answer
 from ansible_collections.goready.preflight.plugins.plugin_utils import policy, pprof_guard
 from ansible_collections.goready.preflight.plugins.plugin_utils.pprof_guard import Attempt
@@ -25,7 +25,7 @@ def variables(*services: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def facts(*, address: str = "0.0.0.0", port: int = 6060, name: str = "api", served: bool = True, guarded: bool = False,
-          bound: bool = False, runs: bool = True, path: str | None = None) -> dict[str, Any]:
+          bound: bool = False, runs: bool = True, path: str | None = None, proxied: tuple[str, ...] = ()) -> dict[str, Any]:
     listener = {"proto": "unix", "address": None, "port": None, "path": path} if path else \
         {"proto": "tcp", "address": address, "port": port, "path": None}
     files = [{"path": f"/etc/systemd/system/{name}.service"}]
@@ -36,8 +36,14 @@ def facts(*, address: str = "0.0.0.0", port: int = 6060, name: str = "api", serv
                                    "processes": [{"pid": 1, "listeners": [listener]}] if runs else []}]},
         "pprof": {"endpoints": [{"service": name, "pid": 1, "listener": listener, "namespace": "host", "authentication": None,
                                  "pprof": {"served": served}}] if runs else []},
-        "probes": {pprof_guard.FILE_PROBE: {"content": content}},
+        "probes": {pprof_guard.FILE_PROBE: {"content": content}, pprof_guard.PROXY_PROBE: {"content": published(*proxied)}},
     }
+
+
+def published(*names: str) -> str | None:
+    """The proxy's configuration on the host."""
+    services = [proxyconf.service(name, "http://127.0.0.1:6060", []) for name in names]
+    return proxyconf.render(services, proxyconf.Settings("16060", token="t" * 32)) if names else None
 
 
 def decide(service: dict[str, Any], seen: dict[str, Any], **more: Any) -> pprof_guard.Decision:
@@ -109,6 +115,73 @@ def test_a_list_of_means_takes_back_what_it_does_not_name():
     settings = pprof_guard.parse(variables({**API, "means": ["firewall"]}))
     decisions, _faults = pprof_guard.decide(settings, facts(bound=True))
     assert pprof_guard.bind_arguments(decisions, settings) == [{"unit": "api.service", "state": "absent", "timeout": 60}]
+
+
+FRONTED = {**API, "means": ["firewall", "proxy"]}
+
+
+@pytest.mark.parametrize("services, proxied, more, call", [
+    pytest.param([{**API, "means": ["firewall"]}], ("api", "other"), {},
+                 {"state": "absent", "services": [{"name": "api"}], "remove": []}, id="no-longer-named"),
+    pytest.param([API], ("api",), {"means": ["firewall"]}, {"state": "absent", "services": [{"name": "api"}], "remove": []},
+                 id="no-longer-named-role-wide"),
+    pytest.param([API], ("api",), {}, {}, id="auto-leaves-it"),
+    # An empty list of services would stand for all of them.
+    pytest.param([{**API, "means": ["firewall"]}], ("other",), {}, {}, id="it-has-none"),
+    pytest.param([{**API, "means": ["firewall"]}], (), {}, {}, id="there-is-none"),
+    pytest.param([FRONTED], ("api",), {},
+                 {"state": "present", "remove": [], "services": [
+                     {"name": "api", "backend": "http://127.0.0.1:6060", "allow": [], "guarded": True}]}, id="still-named"),
+    pytest.param([{**FRONTED, "allow": ["10.0.0.7"]}, {"name": "old", "port": 6070, "means": ["firewall"]}, {"name": "kept", "port": 1}],
+                 ("old", "kept"), {},
+                 {"state": "present", "remove": ["old"], "services": [
+                     {"name": "api", "backend": "http://127.0.0.1:6060", "allow": ["10.0.0.7/32"], "guarded": True}]}, id="another"),
+    pytest.param([API, {"name": "gone"}], ("api",), {"state": "absent"},
+                 {"state": "absent", "services": [{"name": "api"}, {"name": "gone"}], "remove": []}, id="absent"),
+    pytest.param([], ("api",), {"state": "absent"}, {"state": "absent", "services": [], "remove": []}, id="everything-absent"),
+])
+def test_what_the_proxy_is_called_with(services, proxied, more, call):
+    settings = pprof_guard.parse(variables(*services, **more))
+    decisions, faults = pprof_guard.decide(settings, facts(proxied=proxied))
+    assert faults == []
+    assert pprof_guard.proxy_arguments(decisions, settings) == call
+
+
+@pytest.mark.parametrize("service, seen, backend", [
+    pytest.param({**API, "bind": BIND, "means": ["bind", "proxy"]}, {}, "http://127.0.0.1:6060", id="bind"),
+    pytest.param({"name": "api", "pprof": "https://10.0.0.5:6060/x", "bind": BIND, "means": ["bind", "proxy"]}, {},
+                 "https://127.0.0.1:6060", id="bind-tls"),
+    pytest.param({**API, "bind": {**BIND, "value": "unix:///run/a.sock"}, "means": ["bind", "proxy"]}, {}, "unix:///run/a.sock", id="unix"),
+    pytest.param({"name": "api", "pprof": "http://127.0.0.1:6060/x", "means": ["proxy"]}, {"address": "127.0.0.1"},
+                 "http://127.0.0.1:6060/x", id="as-declared"),
+    pytest.param({"name": "api", "means": ["proxy"]}, {"address": "127.0.0.1"}, "http://127.0.0.1:6060", id="found"),
+    pytest.param({"name": "api", "means": ["proxy"]}, {"runs": False}, "", id="nothing-tells-it"),
+])
+def test_what_is_behind_the_proxy(service, seen, backend):
+    settings = pprof_guard.parse(variables(service))
+    decisions, faults = pprof_guard.decide(settings, facts(**seen))
+    assert faults == []
+    [one] = pprof_guard.proxy_arguments(decisions, settings)["services"]
+    assert one["backend"] == backend
+
+
+@pytest.mark.parametrize("means, warned", [(["firewall"], 1), (["firewall", "proxy"], 0), ("auto", 0)])
+def test_a_proxy_that_cannot_be_read_is_told_where_it_would_be_taken_back(means, warned):
+    seen = facts()
+    seen["probes"][pprof_guard.PROXY_PROBE] = {"content": "# proxied: {"}
+    warnings = decide({**API, "means": means}, seen).warnings
+    assert len(warnings) == warned
+    for line in warnings:
+        assert line.startswith("api: whether a proxy publishes it is not known, and none is taken back: "
+                               "/etc/nginx/conf.d/goready-pprof.conf: the line ")
+
+
+def test_a_service_with_a_fault_does_not_hide_what_the_others_need():
+    bad = {"name": "bad", "pprof": "http://127.0.0.1:6060", "means": ["proxy"]}
+    settings = pprof_guard.parse(variables(bad, {"name": "good", "port": 6070, "means": ["firewall"]}))
+    decisions, faults = pprof_guard.decide(settings, facts(name="bad"))
+    assert [one.service.name for one in decisions] == ["good"]
+    assert faults == ["bad: a proxy alone leaves port 6060 open beside it: add bind or firewall to the means"]
 
 
 def test_absent_names_what_is_there():

@@ -696,8 +696,8 @@ class Kernel(Context):
 
 @pytest.fixture
 def kernel(tmp_path):
-    def with_table(said, *, file=FILTER, linked=True):
-        for path, text in ((nftables.FILE, nftables.render(file)), (nftables.UNIT_FILE, "[Unit]\n")):
+    def with_table(said, *, file=None, linked=True):
+        for path, text in ((nftables.FILE, nftables.render(FILTER if file is None else file)), (nftables.UNIT_FILE, "[Unit]\n")):
             target = tmp_path / path.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)

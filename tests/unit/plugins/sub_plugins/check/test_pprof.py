@@ -632,3 +632,83 @@ def test_no_role_is_offered_for_the_sites_of_others(check):
     assert (result.remediation.role, result.remediation.hint) == (
         "", "In /etc/nginx/conf.d/goready-pprof.conf (line 40), let nginx refuse /debug/, or give the location allow and deny, and "
         "credentials.")
+
+
+# --- what role pprof_guard may mend unasked
+
+
+def mendable(*, exe="/opt/shop/shop", service=(), **edits):
+    """shop's recorded port beyond loopback, which serves debugging and nothing else, and its unit of the host's systemd."""
+    facts = only("shop", **{"shared": False, **edits})
+    [endpoint] = facts["pprof"]["endpoints"]
+    facts["services"]["services"] = [{
+        "name": "shop", "unit": "shop.service", "manager": "system", "declared": False, "container": edits.get("container"),
+        "processes": [{"pid": endpoint["pid"], "exe": exe, "go": True}], **dict(service)}]
+    return facts
+
+
+def safety(facts, check):
+    """{(status, role, safe)} of one check's findings."""
+    return {(one.status, one.remediation.role, one.remediation.safe) for one in engine.run([CHECKS[check]], facts, Policy())}
+
+
+OPEN = ("pprof.bind", "pprof.reachable", "pprof.expvar", "pprof.allow_list", "pprof.authentication")
+CONTAINER = {"runtime": "podman", "id": "aaa"}
+
+
+@pytest.mark.parametrize("check", OPEN)
+@pytest.mark.parametrize("more", [
+    pytest.param({}, id="found"),
+    pytest.param({"declared": True, "service": {"declared": True}}, id="declared"),
+    pytest.param({"exe": "/usr/bin/shopd"}, id="distribution-with-a-port-for-debugging"),
+])
+def test_a_debug_port_of_a_unit_is_mended_unasked(check, more):
+    assert safety(mendable(**more), check) == {("fail", "pprof_guard", "apply")}
+
+
+@pytest.mark.parametrize("check", OPEN)
+@pytest.mark.parametrize("more", [
+    pytest.param({"shared": True}, id="shared-with-the-application"),
+    pytest.param({"shared": None}, id="shared-is-not-known"),
+    pytest.param({"exe": "/usr/bin/prometheus-node-exporter", "shared": True}, id="distribution-with-metrics-there"),
+    pytest.param({"container": CONTAINER}, id="container"),
+    pytest.param({"service": {"manager": "user"}}, id="user-unit"),
+    pytest.param({"service": {"unit": "session-3.scope"}}, id="scope"),
+    pytest.param({"service": {"unit": None, "manager": None}}, id="no-unit"),
+    pytest.param({"service": {"name": "other"}}, id="another-service"),
+])
+def test_what_others_may_need_is_left_to_a_person(check, more):
+    assert safety(mendable(**more), check) == {("fail", "pprof_guard", "manual")}
+
+
+@pytest.mark.parametrize("check", ["pprof.bind", "pprof.expvar", "pprof.allow_list", "pprof.authentication"])
+@pytest.mark.parametrize("namespace", ["other", None])
+def test_another_network_namespace_is_left_to_a_person(check, namespace):
+    assert safety(mendable(namespace=namespace), check) == {("fail", "pprof_guard", "manual")}
+
+
+@pytest.mark.parametrize("listener", [
+    {"proto": "tcp", "address": "127.0.0.1", "port": 18080, "path": None},
+    {"proto": "tcp6", "address": "::1", "port": 18080, "path": None},
+    {"proto": "unix", "address": None, "port": None, "path": "/run/shop.sock"},
+])
+def test_what_only_this_machine_reaches_needs_no_guard(listener):
+    """public_mux and expvar fail there too, for a proxy that forwards every path: no packet filter mends that."""
+    for check in ("pprof.public_mux", "pprof.expvar"):
+        assert safety(mendable(listener=listener, shared=True), check) == {("fail", "pprof_guard", "manual")}
+    facts = mendable(listener=listener)
+    failed = engine.failed("It fails.", subject="shop")
+    assert pprof._mended(facts, facts["pprof"]["endpoints"][0], failed, pprof._GUARD) is failed
+
+
+@pytest.mark.parametrize("outcome", [None, engine.passed("Yes."), engine.unknown("Nobody knows.")], ids=["none", "pass", "unknown"])
+def test_only_what_failed_is_mended(outcome):
+    facts = mendable()
+    assert pprof._mended(facts, facts["pprof"]["endpoints"][0], outcome, pprof._GUARD) is outcome
+
+
+def test_the_hint_of_a_finding_stays_where_it_is_mended_unasked():
+    [result] = engine.run([CHECKS["pprof.bind"]], mendable(exe="/usr/bin/shopd"), Policy())
+    assert result.remediation.hint.startswith("shopd is the distribution's: bind it to loopback")
+    [result] = engine.run([CHECKS["pprof.bind"]], mendable(), Policy())
+    assert result.remediation.hint == CHECKS["pprof.bind"].remediation.hint
