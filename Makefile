@@ -1,4 +1,4 @@
-# The two commands: `make preflight` and `make test`. `make help` names the rest.
+# The commands: `make preflight`, `make remediate` and `make test`. `make help` names the rest.
 PYTHON ?= python3
 VENV ?= .venv
 INVENTORY ?= inventories/local

@@ -54,14 +54,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The last lines of the scenario, after pytest's own summary."""
+    """The last lines of the scenario, after pytest's own summary; and in the file that GOREADY_NOT_TESTED names, for the end of a
+    longer run."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     values = prepared()
     if not values["scenario_gvm"]:
         skipped = len(reporter.stats.get("skipped", []))
-        reporter.write_line(
-            f"NOT TESTED: {skipped} tests need gvm, whose repository cannot be had here ({values['scenario_why']}). Set GOREADY_GVM_SOURCE "
-            "to a URL, a path or a bundle of it, or let git's insteadOf lead https://github.com/moovweb/gvm.git to one.", red=True)
+        line = (f"NOT TESTED: {skipped} tests need gvm, whose repository cannot be had here ({values['scenario_why']}). Set "
+                "GOREADY_GVM_SOURCE to a URL, a path or a bundle of it, or let git's insteadOf lead "
+                "https://github.com/moovweb/gvm.git to one.")
+        reporter.write_line(line, red=True)
+        notes = os.environ.get("GOREADY_NOT_TESTED")
+        if notes:
+            with open(notes, "a", encoding="utf-8") as stream:
+                # One line each, which are sorted there; git's error may have several.
+                stream.write(" ".join(line.split()) + "\n")
 
 
 def environment() -> dict[str, str]:

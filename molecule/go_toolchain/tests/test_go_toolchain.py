@@ -132,6 +132,20 @@ def test_a_folder_that_cannot_be_written_leaves_everything_as_it_was(role, on, l
 
 
 @pytest.mark.needs_gvm
+def test_without_consent_nothing_is_removed(role, listing):
+    before = listing("gopher")
+    refused = role("gopher", go_toolchain_state="absent", go_toolchain_consent=[])
+    assert refused.rc == 1 and refused.changed == 0
+    assert "go_toolchain_consent (or preflight_consent) lacks the word install" in refused.output
+    assert "/usr/local/bin/go, " in refused.output
+    said = role("gopher", "--check", go_toolchain_state="absent", go_toolchain_consent=[])
+    assert said.rc == 0 and said.changed > 0
+    assert "Warning: without check mode this fails" in said.output
+    assert said.paths == role("gopher", "--check", go_toolchain_state="absent").paths
+    assert listing("gopher") == before
+
+
+@pytest.mark.needs_gvm
 @pytest.mark.parametrize("host", HOSTS)
 def test_removal_restores_the_host(predicted, listing, on, host):
     done = predicted(host, go_toolchain_state="absent")
@@ -217,6 +231,27 @@ def test_killed_in_the_middle_the_next_run_ends_right_without_apt(role, on, list
         on("gopher", "rm /etc/apt/apt.conf.d/99broken")
     assert done.rc == 0, done.output
     assert on("gopher", "go version") == "go version go1.27.3 linux/amd64"
+    assert role("gopher").changed == 0
+    assert role("gopher", go_toolchain_state="absent").rc == 0
+    assert listing("gopher") == before
+
+
+@pytest.mark.needs_gvm
+def test_the_remediation_loop_installs_what_is_missing(role, listing, tmp_path):
+    """The tests before this one have left no Go: verification finds that, and one command mends it."""
+    before = (WORK / "gopher.before").read_text().strip()
+    assert listing("gopher") == before
+    done = subprocess.run(
+        [program("ansible-playbook"), "remediate.yml", "-i", INVENTORY, "--limit", "gopher", "-e", f"@{WORK}/go_toolchain.json", "-e",
+         json.dumps({"preflight_report_dir": str(tmp_path), "preflight_checks": ["toolchain.*"], "preflight_consent": ["install"]})],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False, stdin=subprocess.DEVNULL,
+        env=environment())
+    assert done.returncode == 0, done.stdout
+    report = json.loads((tmp_path / "report.json").read_text())
+    (row,) = report["hosts"]
+    assert report["remediation"]["summary"]["not_fixed"] == 0
+    assert ("toolchain.present", "fixed", "go_toolchain") in {(one["check"], one["outcome"], one["role"]) for one in row["remediation"]}
+    assert {"path": "/opt/gvm", "action": "created"}.items() <= next(one for one in row["changes"] if one["path"] == "/opt/gvm").items()
     assert role("gopher").changed == 0
     assert role("gopher", go_toolchain_state="absent").rc == 0
     assert listing("gopher") == before

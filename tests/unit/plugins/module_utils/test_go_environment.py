@@ -146,8 +146,8 @@ def test_what_is_in_the_way_is_told_and_nothing_is_changed(host, plant, message)
 
 
 # What is /bin/sh somewhere: Debian's, Red Hat's, Alpine's; and zsh, which reads the same files where it is told to.
-SHELLS = {name: [path, *(["sh"] if name == "busybox" else [])]
-          for name in ("dash", "bash", "busybox", "zsh") if (path := shutil.which(name))}
+FOUND = {name: shutil.which(name) for name in ("dash", "bash", "busybox", "zsh")}
+SHELLS = {name: [path, *(["sh"] if name == "busybox" else [])] for name, path in FOUND.items() if path}
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -366,6 +366,21 @@ def test_other_lines_of_ours_stay(tmp_path: Path) -> None:
     assert drop_in(machine.predict({"memory_max": "", "gomemlimit": "", "nofile": 65536})) == "LimitNOFILE=65536:524288\n"
 
 
+def test_check_mode_tells_what_a_killed_call_has_left(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, LimitNOFILESoft="8192")
+    machine.process(77, 8192, 524288)
+    assert machine.predict({"nofile": 8192})["recovered"] == []
+    left = Changes("service_limits", root=str(tmp_path), lock_dir=str(tmp_path))
+    left.__enter__()  # and never left, as where it is killed
+    left.directory("/etc")
+    left.write("/etc/x.conf", "half\n")
+    units.Restarts("service_limits", state_dir=str(tmp_path / "var/lib/goready-preflight")).begin("web.service")
+    result = machine.predict({"nofile": 8192})
+    assert result["recovered"] == ["/etc/x.conf", "/etc", "unit web.service"]
+    assert result["changed"] and result["changes"] == []
+    assert (tmp_path / "etc/x.conf").read_text() == "half\n"
+
+
 def test_the_roles_defaults_are_those_of_its_argument_spec() -> None:
     role = Path(__file__).resolve().parents[4] / "roles/service_limits"
     defaults = yaml.safe_load((role / "defaults/main.yml").read_text())
