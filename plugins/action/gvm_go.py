@@ -53,7 +53,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"archive: {exc}") from None
         given = arguments.get("checksum") or beside(local)
         checked = verify(local, str(given) if given else "", sums, label)
-        arguments = {**arguments, "archive_remote": True, "checksum": checked}
+        # archive_remote stays false: it tells the module that the file lies in Ansible's own folder.
+        arguments = {**arguments, "checksum": checked}
         probe = {**arguments, "probe": True, "archive": "/dev/null"}
         answer = self._execute_module(module_name=MODULE, module_args=probe, task_vars=task_vars)
         wanted = any(entry["path"] == answer.get("goroot") for entry in answer.get("changes", []))

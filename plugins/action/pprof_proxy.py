@@ -68,11 +68,14 @@ class ActionModule(ActionBase):
         if door is None:
             return {"tried": 0, "admitted": None, "reason": f"it listens on {settings.listen}, and the controller's path is to "
                                                             f"{path.peer or path.address}", "faults": []}
+        # Credentials go to nobody but who has the host's certificate.
+        door = door._replace(certificate=str(result.get("certificate") or ""))
         also: Sequence[str] = [str(result["client"])] if result.get("client") else []
         probe = proxyproof.ask(door, "GET", "/")
         if probe.status is None:
             return {"tried": 1, "admitted": None, "reason": f"{door.label} does not let the controller in ({probe.error})", "faults": []}
-        proof = proxyproof.prove(door, proxyconf.services(args), settings, deadline=time.monotonic() + _SECONDS, quick=True, also=also)
+        proof = proxyproof.prove(door, proxyconf.services(args), settings, deadline=time.monotonic() + _SECONDS, quick=True, also=also,
+                                 anonymous=settings.tls and not door.certificate)
         return {"tried": proof.tried + 1, "admitted": proof.admitted, "reason": f"from {proof.source} to {door.label}",
                 "faults": list(proof.faults)}
 

@@ -12,8 +12,10 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 
 from ansible_collections.goready.preflight.plugins.module_utils import go_environment, goarch, gvm
 from ansible_collections.goready.preflight.plugins.module_utils.changing import Changes
+from ansible_collections.goready.preflight.plugins.module_utils.readfile import read_regular
 
 DPKG_TIMEOUT = 60
+RECORD_LIMIT = 1 << 20
 
 #: The arguments of the action and the module ``go_toolchain_plan``: the role's variables.
 ARGUMENTS: Dict[str, Dict[str, Any]] = {
@@ -128,11 +130,7 @@ def linked_units(goroot: str, ours: Set[str], folders: Sequence[str] = gvm.UNIT_
                 if not name.endswith((".service", ".conf")):
                     continue
                 path = os.path.join(place, name)
-                try:
-                    with open(path, encoding="utf-8", errors="replace") as stream:
-                        text = stream.read(gvm.UNIT_LIMIT)
-                except OSError:
-                    continue
+                text = gvm.read_text(path)
                 for word in re.findall(r"^\s*Exec[A-Za-z]*\s*=[-@:+!|\s]*(/[^\s;]+)", text, re.M):
                     if word not in ours and gvm.below(os.path.realpath(word), [os.path.realpath(goroot)]):
                         found.append("%s starts it as %s" % (path, word))
@@ -174,12 +172,11 @@ def look(params: Mapping[str, Any]) -> Dict[str, Any]:
             gvm_root = home + "/.gvm"
     record = record_path(params["user"])
     try:
-        with open(record, "rb") as stream:
-            made = parse_made(stream.read())
+        made = parse_made(read_regular(record, RECORD_LIMIT))
     except FileNotFoundError:
         made = Made()
     except ValueError as exc:
-        raise ValueError("%s: %s; move it away" % (record, exc)) from None
+        raise ValueError("%s: %s; move it away" % (record, str(exc).replace(record + " ", "it ", 1))) from None
     layout = gvm.Layout(gvm_root)
     gos = os.path.join(gvm_root, "gos")
     versions = installed_versions(os.listdir(gos)) if os.path.isdir(gos) else []
@@ -195,6 +192,7 @@ def look(params: Mapping[str, Any]) -> Dict[str, Any]:
         "home": home,
         "gvm_root": gvm_root,
         "gvm": layout.installed(),
+        "half": os.path.lexists(layout.staging),
         "packages": missing_packages(params["packages"]) if params["state"] == "present" else [],
         "rc_files": rc_files(home, shell),
         "made": {"gvm_root": made.gvm_root, "versions": list(made.versions)},

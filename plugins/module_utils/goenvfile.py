@@ -65,7 +65,7 @@ def apply(text: str, wanted: Mapping[str, Optional[str]], done: Mapping[str, Edi
         if (now.value if now else None) == value:
             continue
         if name in edits:
-            text, unchanged = revert(text, {name: edits[name]})
+            text, unchanged = revert(text, {name: edits[name]}, first=first)
             if unchanged:  # somebody else has set it since: that is what was there before
                 pass
             del edits[name]
@@ -93,8 +93,11 @@ def _change(text: str, name: str, value: Optional[str], first: bool) -> Tuple[st
     return "\n".join(lines), Edit((), after)
 
 
-def revert(text: str, edits: Mapping[str, Edit]) -> Tuple[str, List[str]]:
-    """The text without the edits, and the names that somebody else has changed since, which stay as they are now."""
+def revert(text: str, edits: Mapping[str, Edit], *, first: bool = False) -> Tuple[str, List[str]]:
+    """The text without the edits, and the names that somebody else has changed since, which stay as they are now.
+
+    Of several lines that say the same, ours is the one that counts: the last, and the ``first`` in GOROOT/go.env.
+    """
     changed = []
     for name in reversed(list(edits)):
         edit = edits[name]
@@ -106,7 +109,7 @@ def revert(text: str, edits: Mapping[str, Edit]) -> Tuple[str, List[str]]:
             place = len(lines) - 1 if lines[-1] == "" else len(lines)
             lines[place:place] = edit.before
         elif edit.after in lines:
-            place = lines.index(edit.after)
+            place = lines.index(edit.after) if first else len(lines) - 1 - lines[::-1].index(edit.after)
             lines[place:place + 1] = edit.before
         else:
             changed.append(name)

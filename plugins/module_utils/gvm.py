@@ -19,10 +19,14 @@ import signal
 import stat
 import subprocess
 import time
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 from urllib.parse import urlsplit
 
-from ansible_collections.goready.preflight.plugins.module_utils import changing, emulator, redact
+from ansible_collections.goready.preflight.plugins.module_utils import changing, emulator, redact, userfiles
+from ansible_collections.goready.preflight.plugins.module_utils.collect import toolchain
+from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context
+from ansible_collections.goready.preflight.plugins.module_utils.readfile import read_regular
+from ansible_collections.goready.preflight.plugins.module_utils.userfiles import Identity, acting_as
 
 DEFAULT_ROOT = "/opt/gvm"
 REPOSITORY = "https://github.com/moovweb/gvm.git"
@@ -48,14 +52,6 @@ class GvmError(Exception):
     """It cannot be done; the text is one sentence or a few, for whoever runs the playbook."""
 
 
-class Identity(NamedTuple):
-    """The user whose files they are, and for whom commands run."""
-
-    name: str
-    uid: int
-    gid: int
-
-
 def identity(user: str) -> Identity:
     """The named user. GvmError where there is none, or where we may not act for it."""
     try:
@@ -64,26 +60,7 @@ def identity(user: str) -> Identity:
         raise GvmError("user: there is no user %r on this host" % user) from None
     if os.geteuid() not in (0, entry.pw_uid):
         raise GvmError("user: only root, or %s itself, can install for %s; become one of them" % (user, user))
-    return Identity(entry.pw_name, entry.pw_uid, entry.pw_gid)
-
-
-@contextlib.contextmanager
-def acting_as(who: Identity) -> Iterator[None]:
-    """Touch files as that user, so that nothing it may plant (a link in its folder) is followed with root's rights."""
-    if os.geteuid() != 0 or who.uid == 0:
-        yield
-        return
-    groups = os.getgroups()
-    gid = os.getegid()
-    os.setgroups(os.getgrouplist(who.name, who.gid))
-    os.setegid(who.gid)
-    os.seteuid(who.uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(gid)
-        os.setgroups(groups)
+    return userfiles.identity(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 @contextlib.contextmanager
@@ -127,7 +104,7 @@ def run(argv: Sequence[str], who: Identity, *, env: Dict[str, str], cwd: str, de
         os.umask(0o022)
         if drop:
             os.seteuid(0)
-            os.setgroups(os.getgrouplist(who.name, who.gid))
+            os.setgroups(list(who.groups))
             os.setgid(who.gid)
             os.setuid(who.uid)
 
@@ -136,15 +113,16 @@ def run(argv: Sequence[str], who: Identity, *, env: Dict[str, str], cwd: str, de
                                env=env, start_new_session=True, preexec_fn=become, pass_fds=pass_fds)
     try:
         output, _nothing = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise GvmError("timeout: %s was not done within %d s" % (what, deadline.seconds)) from None
-    finally:
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+    except BaseException as exc:
+        # The command may have ended and its children not. Nobody has waited for it yet, so the group's number is still its own.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        if isinstance(exc, subprocess.TimeoutExpired):
+            raise GvmError("timeout: %s was not done within %d s" % (what, deadline.seconds)) from None
+        raise
     return process.returncode, output.decode("utf-8", "replace")
 
 
@@ -175,6 +153,39 @@ def require_owner(layout: Layout, who: Identity) -> None:
         except KeyError:
             owner = str(uid)
         raise GvmError("user: %s belongs to %s, and not to %s" % (layout.root, owner, who.name))
+
+
+def require_closed(layout: Layout, who: Identity, name: str = "") -> None:
+    """:func:`require_owner`, and GvmError where others than the owner and root could change what is run as the owner: the
+    folders above, gvm's scripts and environments, the program of the Go version ``name``."""
+    require_owner(layout, who)
+    _refuse_open(_chain(layout.root), {who.uid}, parents_from=1)
+    places = [os.path.join(layout.root, one) for one in ("archive", "gos", "pkgsets", ".goready")]
+    for one in ("scripts", "environments"):
+        for folder, _folders, files in os.walk(os.path.join(layout.root, one)):
+            places += [folder, *(os.path.join(folder, file) for file in files)]
+    if name:
+        places += [os.path.join(layout.goroot(name), one) for one in ("", "bin", "bin/go")]
+    _refuse_open(places, {who.uid})
+
+
+def _chain(path: str) -> List[str]:
+    """A path and every folder above it, without symbolic links."""
+    real = os.path.realpath(path)
+    return [real, *toolchain.parents_of(real)]
+
+
+def _refuse_open(paths: Sequence[str], trusted: Set[int], *, parents_from: Optional[int] = None) -> None:
+    """GvmError where one of the paths (those that are there) can be changed by others than ``trusted`` and root."""
+    accounts = toolchain.accounts_of(Context())
+    for index, path in enumerate(paths):
+        try:
+            about = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        above = parents_from is not None and index >= parents_from
+        for words, _uid in toolchain.open_to(about, accounts, trusted | {0}, parent=above):
+            raise GvmError("gvm_root: others could change what is run there: %s %s; close it to them first" % (path.rstrip("/"), words))
 
 
 def tail(text: str, lines: int = 6) -> str:
@@ -282,21 +293,21 @@ def installed_commit(root: str) -> Optional[str]:
     for folder in ("git.bak", ".git"):
         files: Dict[str, str] = {}
         for name in ("HEAD", "packed-refs"):
-            files[name] = _text(os.path.join(root, folder, name))
+            files[name] = read_text(os.path.join(root, folder, name))
         found = re.match(r"ref: (refs/[A-Za-z0-9._/-]+)\s*\Z", files["HEAD"])
         if found and ".." not in found.group(1):
-            files[found.group(1)] = _text(os.path.join(root, folder, found.group(1)))
+            files[found.group(1)] = read_text(os.path.join(root, folder, found.group(1)))
         commit = parse_head(files)
         if commit:
             return commit
     return None
 
 
-def _text(path: str, limit: int = UNIT_LIMIT) -> str:
+def read_text(path: str, limit: int = UNIT_LIMIT) -> str:
+    """A file's text; empty where there is none, or something that must not be waited for."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(limit)
-    except OSError:
+        return read_regular(path, limit).decode("utf-8", "replace")
+    except (OSError, ValueError):
         return ""
 
 
@@ -360,6 +371,8 @@ def in_use(roots: Sequence[str], *, proc: str = "/proc", unit_folders: Sequence[
     """Who uses something in the folders: running processes by their executable, and unit files that name it, also by
     their EnvironmentFile=. Without root, other users' processes are not seen."""
     found: List[str] = []
+    # The kernel tells programs without symbolic links; units are written as people call it.
+    roots = list(dict.fromkeys([*roots, *(os.path.realpath(root) for root in roots)]))
     for name in sorted((entry for entry in os.listdir(proc) if entry.isdigit()), key=int):
         try:
             program = os.readlink(os.path.join(proc, name, "exe"))
@@ -377,13 +390,13 @@ def in_use(roots: Sequence[str], *, proc: str = "/proc", unit_folders: Sequence[
         if os.path.realpath(path) in seen:
             continue
         seen.add(os.path.realpath(path))
-        text = _text(path)
+        text = read_text(path)
         line = mentions(text, roots)
         if line is not None:
             found.append("%s names it in line %d" % (path, line))
             continue
         for other in re.findall(r"^\s*EnvironmentFile\s*=\s*-?(/[^\s%*?\[]+)", text, re.M):
-            line = mentions(_text(other), roots)
+            line = mentions(read_text(other), roots)
             if line is not None:
                 found.append("%s names it in line %d of its EnvironmentFile %s" % (path, line, other))
     return found
@@ -413,24 +426,53 @@ def refuse_if_used(what: str, roots: Sequence[str]) -> None:
 
 # gvm itself
 
-def make_root(root: str, who: Identity) -> None:
-    """The folder of a gvm, which belongs to ``who``; an existing one is left as it is."""
-    if os.path.isdir(root):
-        return
-    parent = os.path.dirname(root)
+def _missing(root: str) -> List[str]:
+    """The folders that are to be made for a gvm, the highest first."""
+    found: List[str] = []
+    while not os.path.lexists(root):
+        found.insert(0, root)
+        root = os.path.dirname(root)
+    return found
+
+
+def make_root(root: str, who: Identity, *, check_mode: bool = False) -> List[str]:
+    """Make the folder of a gvm, which belongs to ``who``, with the folders above it: what was made. One that exists is left as
+    it is. GvmError where it would be made in a folder that somebody else could turn into another one."""
+    missing = _missing(root)
+    if not missing:
+        return []
+    base = os.path.dirname(missing[0])
+    if not os.path.isdir(base):
+        raise GvmError("gvm_root: %s is no folder" % base)
+    _refuse_open(_chain(base), {who.uid}, parents_from=0)
     with acting_as(who):
-        writable = os.access(parent, os.W_OK | os.X_OK, effective_ids=True)
-        if writable:
-            os.mkdir(root, 0o755)
+        writable = os.access(base, os.W_OK | os.X_OK, effective_ids=True)
+    if not writable and os.geteuid() != 0:
+        raise GvmError("gvm_root: %s may make nothing in %s" % (who.name, base))
     if not writable:
-        # Folders above belong to root, as every system folder does.
-        os.makedirs(parent, 0o755, exist_ok=True)
-        os.mkdir(root, 0o755)
-        handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            os.fchown(handle, who.uid, who.gid)
-        finally:
-            os.close(handle)
+        # Root makes it for them, where nobody but root decides what the names mean.
+        _refuse_open(_chain(base), set(), parents_from=0)
+    made: List[str] = []
+    try:
+        for path in [] if check_mode else missing:
+            if writable:
+                with acting_as(who):
+                    os.mkdir(path, 0o755)
+            else:
+                os.mkdir(path, 0o755)
+            made.append(path)
+        if made and not writable:
+            os.chown(root, who.uid, who.gid, follow_symlinks=False)
+    except BaseException:
+        _unmake(made)
+        raise
+    return missing
+
+
+def _unmake(made: Sequence[str]) -> None:
+    for path in reversed(made):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
 
 
 def _content(root: str) -> List[str]:
@@ -444,8 +486,9 @@ def present(layout: Layout, who: Identity, *, source: str, commit: str, changes:
     if os.path.lexists(root) and not os.path.isdir(root):
         raise GvmError("gvm_root: %s is no folder" % root)
     half = os.path.lexists(layout.staging)
+    if os.path.isdir(root):
+        require_closed(layout, who)
     if layout.installed():
-        require_owner(layout, who)
         have = installed_commit(root)
         if have == commit:
             return problems
@@ -454,12 +497,11 @@ def present(layout: Layout, who: Identity, *, source: str, commit: str, changes:
     if not half and _content(root):
         raise GvmError("gvm_root: %s is no gvm and is not empty (%s)" % (root, ", ".join(_content(root)[:5])))
     require_commands(problems, changes.check_mode)
-    _check_source(source)
+    check_source(source)
+    made = make_root(root, who, check_mode=changes.check_mode)
     if not changes.check_mode:
-        new = not os.path.isdir(root)
-        make_root(root, who)
         try:
-            require_owner(layout, who)
+            require_closed(layout, who)
             with acting_as(who), locked(layout, deadline) as lock:
                 if half:
                     # Only an installation or a removal that was killed leaves the folder behind.
@@ -472,13 +514,13 @@ def present(layout: Layout, who: Identity, *, source: str, commit: str, changes:
                     _empty(layout)
                     raise
         except BaseException:
-            if new:
-                with contextlib.suppress(OSError):
-                    os.rmdir(root)
+            _unmake(made)
             raise
         found = installed_commit(root)
         if found != commit or not layout.installed():
             raise GvmError("gvm_root: the installer ran, but %s holds commit %s, and not %s" % (root, found or "(unknown)", commit))
+    for path in made[:-1]:
+        changes.note(path, "created")
     changes.note(root, "created", "gvm at commit %s" % commit[:12])
     return problems
 
@@ -491,12 +533,35 @@ def _empty(layout: Layout) -> None:
     remove_tree(layout.staging)
 
 
-def _check_source(source: str) -> None:
+def check_source(source: str) -> None:
+    """GvmError for what git must not be given."""
     if source.startswith("-"):
         raise GvmError("source: %r is neither a URL nor a path" % source)
-    if "://" in source and urlsplit(source).password:
-        raise GvmError("source: a password in a URL is seen by every user of the host in the list of processes; give git a "
-                       "credential helper or a netrc file, and %s here" % redact.redact_url(source))
+    try:
+        parts = urlsplit(source)
+        password, user = parts.password, parts.username
+    except ValueError as exc:
+        raise GvmError("source: %s is no URL: %s" % (redact.redact_text(source), exc)) from None
+    # Over HTTP a name without a password is a token; ssh://git@host is a name and no secret.
+    if "://" in source and (password or (user is not None and parts.scheme in ("http", "https"))):
+        kept = user + "@" if user and parts.scheme == "ssh" else ""
+        bare = "%s://%s%s%s" % (parts.scheme, kept, parts.netloc.rpartition("@")[2], parts.path)
+        raise GvmError("source: a password or token in a URL is seen by every user of the host in the list of processes; give git a "
+                       "credential helper or a netrc file, and %s here" % bare)
+
+
+def secrets_in(url: str) -> List[str]:
+    """What no output may show of a URL: its password, or what stands in the place of a user where there is none."""
+    try:
+        parts = urlsplit(url)
+        user, password = parts.username, parts.password
+    except ValueError:
+        # No URL; what stands between its // and an @ may still be meant as one.
+        found = re.match(r"[a-z+]+://([^/@]+)@", url)
+        return [found.group(1)] if found else []
+    if password:
+        return [password]
+    return [user] if user and parts.scheme in ("http", "https") else []
 
 
 def _install(layout: Layout, who: Identity, source: str, commit: str, deadline: Deadline, lock: int) -> None:

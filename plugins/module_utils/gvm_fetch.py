@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ansible_collections.goready.preflight.plugins.module_utils import redact
 from ansible_collections.goready.preflight.plugins.module_utils.gvm import Deadline, GvmError, as_called
+from ansible_collections.goready.preflight.plugins.module_utils.readfile import open_regular
 
 OFFICIAL = "https://go.dev/dl"
 CHUNK = 1 << 18
@@ -94,7 +95,10 @@ def checksum_from_index(text: str, name: str) -> Optional[str]:
 
 def check_source(source: str) -> str:
     """A base URL without a trailing slash. ValueError says what is allowed."""
-    parts = urlsplit(source)
+    try:
+        parts = urlsplit(source)
+    except ValueError as exc:
+        raise ValueError("source: %s is no URL: %s" % (redact.redact_text(source), exc)) from None
     if parts.scheme not in ("http", "https", "file") or (parts.scheme != "file" and not parts.hostname) \
             or (parts.scheme == "file" and (parts.netloc not in ("", "localhost") or not parts.path.startswith("/"))) \
             or parts.query or parts.fragment:
@@ -105,7 +109,7 @@ def check_source(source: str) -> str:
 def hash_file(path: str, deadline: Deadline) -> str:
     """SHA-256 of a file in hex."""
     total = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with os.fdopen(open_regular(path), "rb") as stream:
         while True:
             block = stream.read(1 << 20)
             if not block:
@@ -167,12 +171,22 @@ class Stream(NamedTuple):
     length: Optional[int]
 
 
+def _open_file(path: str, pushed: bool) -> int:
+    """With the user's own rights: it could have linked it to a file that only root may read. But what Ansible has pushed
+    lies in a folder of whoever runs the module."""
+    try:
+        return open_regular(path)
+    except PermissionError:
+        if not pushed:
+            raise
+    with as_called():
+        return open_regular(path, follow=False)
+
+
 @contextlib.contextmanager
-def _stream(url: str, offset: int, timeout: float) -> Iterator[Stream]:
+def _stream(url: str, offset: int, timeout: float, pushed: bool) -> Iterator[Stream]:
     if url.startswith("file:"):
-        with as_called():
-            number = os.open(unquote(urlsplit(url).path), os.O_RDONLY)
-        with os.fdopen(number, "rb") as handle:
+        with os.fdopen(_open_file(unquote(urlsplit(url).path), pushed), "rb") as handle:
             yield Stream(lambda: handle.read(CHUNK), 0, os.fstat(handle.fileno()).st_size)
         return
     headers = {"Accept-Encoding": "identity"}
@@ -190,10 +204,10 @@ def _stream(url: str, offset: int, timeout: float) -> Iterator[Stream]:
         yield Stream(lambda: bytes(answer.read1(CHUNK)), start, int(length) if length and length.isdigit() else None)
 
 
-def _attempt(url: str, part: str, timeout: float, limit: Optional[int]) -> None:
+def _attempt(url: str, part: str, timeout: float, limit: Optional[int], pushed: bool = False) -> None:
     """Complete ``part`` from the URL. Broken where another attempt may help."""
     offset = os.path.getsize(part) if os.path.exists(part) else 0
-    with _stream(url, offset, timeout) as stream:
+    with _stream(url, offset, timeout, pushed) as stream:
         if stream.length is not None:
             held = 0 if stream.start else offset  # what is there is written over
             require_space(os.path.dirname(part), stream.length - held, "the download of %s" % redact.redact_url(url))
@@ -215,7 +229,8 @@ def _attempt(url: str, part: str, timeout: float, limit: Optional[int]) -> None:
         raise Broken("the connection ended after %d of %d bytes" % (taken, stream.length))
 
 
-def fetch(url: str, part: str, *, deadline: Deadline, retries: int, limit: Optional[int] = None) -> None:
+def fetch(url: str, part: str, *, deadline: Deadline, retries: int, limit: Optional[int] = None,
+          pushed: bool = False) -> None:
     """Let ``part`` hold what the URL gives, beginning with what it holds already. Retries with growing pauses.
 
     Missing where the source has no such file; GvmError at the deadline, where the disk is full, or after the last attempt.
@@ -230,7 +245,7 @@ def fetch(url: str, part: str, *, deadline: Deadline, retries: int, limit: Optio
         left = deadline.left(what + (" (%s)" % last if last else ""))
         try:
             with _until(left):
-                _attempt(url, part, min(STALL, left), limit)
+                _attempt(url, part, min(STALL, left), limit, pushed)
             return
         except urllib.error.HTTPError as exc:
             last = "HTTP %d %s" % (exc.code, exc.reason)
@@ -256,6 +271,8 @@ def fetch(url: str, part: str, *, deadline: Deadline, retries: int, limit: Optio
             if exc.errno in (errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR):
                 raise GvmError("%s: %s" % (what, exc)) from None
             last = str(exc)
+        except ValueError as exc:  # no regular file
+            raise GvmError("%s: %s" % (what, exc)) from None
     raise GvmError("%s failed %s: %s" % (what, "after %d attempts" % (retries + 1) if retries else "at once", last))
 
 

@@ -20,7 +20,8 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 from urllib.parse import quote
 
 from ansible_collections.goready.preflight.plugins.module_utils import changing, elf, goarch, goenv, goversion, gvm, gvm_fetch, redact
-from ansible_collections.goready.preflight.plugins.module_utils.gvm import Deadline, GvmError, Identity, Layout
+from ansible_collections.goready.preflight.plugins.module_utils.gvm import Deadline, GvmError, Identity, Layout, read_text
+from ansible_collections.goready.preflight.plugins.module_utils.readfile import open_regular
 
 #: What gvm's scripts/install maps rightly and the collection is tested on.
 ARCHITECTURES = ("amd64", "arm64")
@@ -58,6 +59,7 @@ class Wanted(NamedTuple):
     known: str  # that of the collection's data file for this architecture
     known_source: str
     retries: int
+    pushed: bool = False  # the archive came from the controller, into a folder of whoever runs the module
 
     @property
     def name(self) -> str:
@@ -131,13 +133,13 @@ def inspect(layout: Layout, name: str, arch: str) -> Found:
 
 def check_tree(goroot: str, name: str, arch: str) -> None:
     """Unproven where the VERSION file or the programs' architecture are not those of the wanted version."""
-    told = goenv.version_line(_text(os.path.join(goroot, "VERSION"))) or "nothing"
+    told = goenv.version_line(read_text(os.path.join(goroot, "VERSION"))) or "nothing"
     if told != name:
         raise Unproven("VERSION", "its VERSION file says %s, and not %s" % (told, name))
     for program in ("bin/go", "bin/gofmt", "pkg/tool/linux_%s/compile" % arch):
         path = os.path.join(goroot, program)
         try:
-            with open(path, "rb") as stream:
+            with os.fdopen(open_regular(path), "rb") as stream:
                 machine = elf.parse(elf.DescriptorReader(stream.fileno())).machine
         except (OSError, ValueError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else str(exc)
@@ -190,24 +192,16 @@ def compile_hello(goroot: str, name: str, arch: str, who: Identity, scratch: str
                        % (gvm.tail(output, 2), rc, word, name, arch))
 
 
-def _text(path: str, limit: int = 1 << 20) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(limit)
-    except OSError:
-        return ""
-
-
 def is_default(layout: Layout, name: str) -> bool:
     """Whether ``environments/default``, which login shells read, is that of the version, to the byte."""
-    text = _text(layout.default)
-    return bool(text) and text == _text(layout.environment(name))
+    text = read_text(layout.default)
+    return bool(text) and text == read_text(layout.environment(name))
 
 
 def read_record(layout: Layout, name: str) -> Dict[str, Any]:
     """What was recorded of an installed version; empty for one that was installed by hand."""
     try:
-        document = json.loads(_text(layout.record(name)) or "{}")
+        document = json.loads(read_text(layout.record(name)) or "{}")
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
@@ -236,7 +230,10 @@ def _scratch(layout: Layout) -> Iterator[str]:
 
 def _write(path: str, text: str) -> None:
     part = path + "~"
-    with open(part, "w", encoding="utf-8") as stream:
+    gvm.remove_tree(part)
+    # What somebody has put there in between is not written through.
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
@@ -253,17 +250,17 @@ def _pieces(layout: Layout, name: str, arch: str) -> List[str]:
 def _begin(layout: Layout, name: str, arch: str) -> None:
     """Mark the version as under way, with what is to stay when it is taken back."""
     kept = [path for path in (layout.packages(name), layout.archive(name, arch)) if os.path.lexists(path)]
-    default = _text(layout.default) if os.path.lexists(layout.default) else None
+    default = read_text(layout.default) if os.path.lexists(layout.default) else None
     _write(layout.unfinished(name), json.dumps({"kept": kept, "default": default, "pid": os.getpid()}))
 
 
 def _before(layout: Layout, name: str) -> Tuple[Optional[List[str]], Optional[str]]:
     """(what stays when an unfinished installation is taken back, None where there is none; the default's text before it)."""
-    default = _text(layout.default) if os.path.lexists(layout.default) else None
+    default = read_text(layout.default) if os.path.lexists(layout.default) else None
     if not os.path.lexists(layout.unfinished(name)):
         return None, default
     try:
-        before = json.loads(_text(layout.unfinished(name)))
+        before = json.loads(read_text(layout.unfinished(name)))
     except ValueError:
         before = {}
     if goenv.gvm_default(default or "") == name and "default" in before:
@@ -285,7 +282,7 @@ def take_back(layout: Layout, name: str, arch: str) -> List[str]:
     if default is None and os.path.lexists(layout.default):
         os.unlink(layout.default)
         done.append(layout.default)
-    elif default is not None and default != _text(layout.default):
+    elif default is not None and default != read_text(layout.default):
         _write(layout.default, default)
         done.append(layout.default)
     os.unlink(marker)
@@ -304,8 +301,8 @@ def expected_checksum(wanted: Wanted, layout: Layout, arch: str, scratch: str, d
     reasons: List[str] = []
     if wanted.archive:
         beside = wanted.archive + ".sha256"
-        found = gvm_fetch.checksum_from_file(_text(beside), os.path.basename(wanted.archive)) \
-            or gvm_fetch.checksum_from_file(_text(beside), name)
+        found = gvm_fetch.checksum_from_file(read_text(beside), os.path.basename(wanted.archive)) \
+            or gvm_fetch.checksum_from_file(read_text(beside), name)
         if found:
             return found, "file %s" % beside
         reasons.append("%s does not tell it" % beside if os.path.exists(beside) else "there is no %s" % beside)
@@ -331,11 +328,9 @@ def obtain(wanted: Wanted, layout: Layout, arch: str, checksum: str, place: str,
     if os.path.isfile(final) and gvm_fetch.hash_file(final, deadline) == checksum:
         return final, final
     if wanted.archive:
-        with gvm.as_called():
-            there = os.path.isfile(wanted.archive)
-        if not there:
+        if not _is_file(wanted.archive, wanted.pushed):
             raise GvmError("archive: there is no file %s on the host" % wanted.archive)
-        gvm_fetch.fetch("file://" + quote(wanted.archive), part, deadline=deadline, retries=0)
+        gvm_fetch.fetch("file://" + quote(wanted.archive), part, deadline=deadline, retries=0, pushed=wanted.pushed)
         _verify(wanted, part, checksum, place, wanted.archive, deadline)
         return part, wanted.archive
     reasons: List[str] = []
@@ -354,6 +349,13 @@ def obtain(wanted: Wanted, layout: Layout, arch: str, checksum: str, place: str,
         except GvmError as exc:
             reasons.append(str(exc))
     raise GvmError("%s cannot be had: %s" % (wanted.name, "; ".join(reasons)) if len(reasons) != 1 else reasons[0])
+
+
+def _is_file(path: str, pushed: bool) -> bool:
+    if os.path.isfile(path) or not pushed:
+        return os.path.isfile(path)
+    with gvm.as_called():
+        return os.path.isfile(path)
 
 
 def _verify(wanted: Wanted, path: str, checksum: str, place: str, source: str, deadline: Deadline) -> None:
@@ -396,8 +398,12 @@ def present(layout: Layout, who: Identity, wanted: Wanted, *, changes: changing.
         problems.append(text)
     gvm.require_commands(problems, changes.check_mode)
     if changes.check_mode:
-        return _predict(layout, wanted, arch, changes, deadline, problems)
-    gvm.require_owner(layout, who)
+        if os.path.isdir(layout.root):
+            gvm.require_closed(layout, who, name)
+        # Its folders are read with its own rights.
+        with gvm.acting_as(who):
+            return _predict(layout, wanted, arch, changes, deadline, problems)
+    gvm.require_closed(layout, who, name)
     with gvm.acting_as(who), gvm.locked(layout, deadline) as lock, _scratch(layout) as scratch:
         changes.recovered += take_back(layout, name, arch)
         found = inspect(layout, name, arch)
@@ -452,7 +458,7 @@ def _agrees_with_record(layout: Layout, wanted: Wanted) -> None:
 def _poison(layout: Layout, name: str, arch: str, checksum: str, deadline: Deadline) -> str:
     """gvm's own archive of the version where it is another one: gvm would take it without a look."""
     path = layout.archive(name, arch)
-    if os.path.lexists(path) and gvm_fetch.hash_file(path, deadline) != checksum:
+    if os.path.lexists(path) and (not os.path.isfile(path) or gvm_fetch.hash_file(path, deadline) != checksum):
         return path
     return ""
 
@@ -498,13 +504,14 @@ def _predict(layout: Layout, wanted: Wanted, arch: str, changes: changing.Change
         have = read_record(layout, name)
     else:
         try:
-            with tempfile.TemporaryDirectory(prefix="goready-") as scratch:
+            # Not in the module's own temporary folder, which is that of whoever runs it.
+            with tempfile.TemporaryDirectory(prefix="goready-", dir="/tmp") as scratch:
                 sum_of, place = expected_checksum(wanted, layout, arch, scratch, deadline)
             have = {"sha256": sum_of, "checksum_source": place}
             poison = _poison(layout, name, arch, sum_of, deadline)
         except GvmError as exc:
             problems.append(str(exc))
-        if wanted.archive and not os.path.isfile(wanted.archive):
+        if wanted.archive and not _is_file(wanted.archive, wanted.pushed):
             problems.append("archive: there is no file %s on the host" % wanted.archive)
     _note(changes, _plan(layout, wanted, arch, found, poison))
     answer = _result(layout, wanted, arch, have)
@@ -559,23 +566,23 @@ def _install(layout: Layout, who: Identity, wanted: Wanted, arch: str, path: str
 def inspect_environment(layout: Layout, name: str) -> str:
     """Why the environment files are not gvm's for this version, "" where they are."""
     for path in (layout.environment(name), layout.environment(name + "@global")):
-        text = _text(path)
+        text = read_text(path)
         if goenv.gvm_default(text) != name or 'GOROOT="$GVM_ROOT/gos/%s"' % name not in text:
             return "%s is not the environment of %s" % (path, name)
     return ""
 
 
 def _unpack_log(layout: Layout, name: str) -> str:
-    return "\n" + "\n".join(_text(os.path.join(layout.root, "logs", "go-%s-download-binary" % name)).splitlines()[-3:])
+    return "\n" + "\n".join(read_text(os.path.join(layout.root, "logs", "go-%s-download-binary" % name)).splitlines()[-3:])
 
 
 def _make_default(layout: Layout, who: Identity, name: str, arch: str, scratch: str, deadline: Deadline, lock: int) -> None:
     """``gvm use NAME --default``. gvm takes the first version whose name contains the words: looked at afterwards."""
-    before = _text(layout.default) if os.path.lexists(layout.default) else None
+    before = read_text(layout.default) if os.path.lexists(layout.default) else None
     rc, output = gvm.call(layout, ["use", name, "--default"], who, scratch=scratch, deadline=_slow(deadline), pass_fds=(lock,))
     if rc == 0 and is_default(layout, name):
         return
-    now = goenv.gvm_default(_text(layout.default)) or "none"
+    now = goenv.gvm_default(read_text(layout.default)) or "none"
     if before is None:
         gvm.remove_tree(layout.default)
     else:
@@ -594,11 +601,11 @@ def absent(layout: Layout, who: Identity, version: str, *, changes: changing.Cha
     if not os.path.isdir(layout.root):
         return answer
     paths = [path for path in _pieces(layout, name, arch) + sorted(_pkgset_environments(layout, name)) if os.path.lexists(path)]
-    was_default = goenv.gvm_default(_text(layout.default)) == name
+    was_default = goenv.gvm_default(read_text(layout.default)) == name
     planned = [(path, "removed", "") for path in dict.fromkeys(paths)]
     if was_default:
         planned.append((layout.default, "removed", "it named %s" % name))
-    gvm.require_owner(layout, who)
+    gvm.require_closed(layout, who, name)
     if planned:
         gvm.refuse_if_used(name, [layout.goroot(name), layout.packages(name)])
     if not changes.check_mode:
@@ -662,4 +669,4 @@ def parse(params: Dict[str, Any]) -> Tuple[Optional[Wanted], List[str]]:
     return Wanted(
         version=values["version"], default=params["default"], archive=params["archive"] or "", sources=values["sources"],
         checksum=values["checksum"], known=str(known.get(goarch.OF_MACHINE.get(platform.machine(), ""), "")),
-        known_source=str(known.get("source", "the collection's table")), retries=params["retries"]), []
+        known_source=str(known.get("source", "the collection's table")), retries=params["retries"], pushed=not params["archive_remote"]), []

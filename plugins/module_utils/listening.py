@@ -11,7 +11,7 @@ import os
 import time
 from typing import Dict, List, Optional, Sequence
 
-from ansible_collections.goready.preflight.plugins.module_utils import cgroup, httpprobe, procfs
+from ansible_collections.goready.preflight.plugins.module_utils import cgroup, httpprobe, procfs, redact
 from ansible_collections.goready.preflight.plugins.module_utils.collect import pprof
 from ansible_collections.goready.preflight.plugins.module_utils.httpprobe import Answer, Target
 
@@ -106,7 +106,7 @@ def serves_more(port: int, urls: Sequence[str], *, root: str = "/") -> List[str]
     ``urls`` are what the service is declared to serve (health, metrics): one of them at this port is evidence enough. Else
     the port is asked for ``/``, ``/metrics`` and ``/healthz``: a mux for debugging alone knows none of them (404).
     """
-    evidence = ["%s is declared at this port" % one for one in urls if _port_of(one) == port]
+    evidence = ["%s is declared at this port" % redact.redact_url(one) for one in urls if _port_of(one) == port]
     for host in hosts(on_port(port, root=root))[:2] if not evidence else []:
         scheme = "http"
         for path in OTHER_PATHS:

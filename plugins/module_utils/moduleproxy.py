@@ -412,7 +412,7 @@ def _take_back(changes: UserChanges, files: Dict[str, Any], path: str, warnings:
                 text = record["original"]
             else:
                 edits = {name: goenvfile.Edit(tuple(edit["before"]), edit["after"]) for name, edit in record["lines"].items()}
-                text, changed = goenvfile.revert(now, edits)
+                text, changed = goenvfile.revert(now, edits, first=who is None)
                 warnings.extend("%s: %s was changed since and is left as it is" % (path, name) for name in changed)
             new_mode = mode
             changes.shown[path] = _shown

@@ -15,6 +15,7 @@ import posixpath
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 DEPTH_LIMIT = 40   # of blocks within blocks, and of files that include files
+INCLUDE_LIMIT = 20000   # files that each include the next one twice would be read 2^40 times
 
 
 class Directive(NamedTuple):
@@ -163,16 +164,25 @@ def assemble(path: str, read: Callable[[str], str], glob: Callable[[str], Sequen
     """
     missing: List[str] = []
     home = posixpath.dirname(path)
+    count = 0
 
-    def expand(directives: Sequence[Directive], depth: int) -> Tuple[Directive, ...]:
+    def expand(directives: Sequence[Directive], chain: Tuple[str, ...]) -> Tuple[Directive, ...]:
+        nonlocal count
         result: List[Directive] = []
         for one in directives:
             if one.name == "include" and one.block is None and len(one.args) == 1:
                 pattern = one.args[0] if one.args[0].startswith("/") else posixpath.join(home, one.args[0])
-                if depth > DEPTH_LIMIT:
+                if len(chain) > DEPTH_LIMIT:
                     missing.append("%s: included deeper than %d levels" % (pattern, DEPTH_LIMIT))
                     continue
                 for name in glob(pattern):
+                    count += 1
+                    if name in chain:
+                        missing.append("%s: it includes itself" % name)
+                        continue
+                    if count > INCLUDE_LIMIT:
+                        missing.append("%s: more than %d includes" % (name, INCLUDE_LIMIT))
+                        return tuple(result)
                     try:
                         inner = parse(read(name), name)
                     except OSError as exc:
@@ -181,14 +191,14 @@ def assemble(path: str, read: Callable[[str], str], glob: Callable[[str], Sequen
                     except ValueError as exc:
                         missing.append("%s: %s" % (name, exc))
                         continue
-                    result.extend(expand(inner, depth + 1))
+                    result.extend(expand(inner, (*chain, name)))
             elif one.block is not None:
-                result.append(one._replace(block=expand(one.block, depth)))
+                result.append(one._replace(block=expand(one.block, chain)))
             else:
                 result.append(one)
         return tuple(result)
 
-    return expand(parse(read(path), path), 0), missing
+    return expand(parse(read(path), path), (path,)), missing
 
 
 class _Scope(NamedTuple):

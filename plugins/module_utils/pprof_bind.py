@@ -10,7 +10,7 @@ import time
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
-from ansible_collections.goready.preflight.plugins.module_utils import execstart, listening, procfs, systemd, units
+from ansible_collections.goready.preflight.plugins.module_utils import execstart, listening, procfs, readfile, redact, systemd, units
 from ansible_collections.goready.preflight.plugins.module_utils.changing import Changes
 from ansible_collections.goready.preflight.plugins.module_utils.collect.pprof import is_local
 from ansible_collections.goready.preflight.plugins.module_utils.httpprobe import Target
@@ -150,6 +150,10 @@ class Binding:
         except (units.UnitError, BindError) as exc:
             tail = self._systemd.journal_tail(self.unit, since=begin)
             raise BindError("%s; %s%s" % (exc, self._take_back(), "; the journal says: " + " | ".join(tail) if tail else "")) from None
+        except BaseException:
+            # What nobody expected, a signal among it: the service must run again all the same.
+            self._take_back()
+            raise
         self._restarts.end(self.unit)
         return proof is not None
 
@@ -175,14 +179,26 @@ class Binding:
 def _sets(path: str, name: str) -> bool:
     try:
         text = _text(path)
-    except OSError:
-        return False  # missing and ignored ("-"), or systemd itself will say so
+    except (OSError, ValueError):
+        return False  # missing and ignored ("-"), no file, or systemd itself will say so
     return any(line.strip().partition("=")[0].strip() == name for line in text.splitlines())
 
 
 def _text(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as stream:
-        return stream.read(1 << 20)
+    return readfile.read_regular(path, 1 << 20).decode("utf-8", "replace")
+
+
+def shown(diff: Sequence[Mapping[str, str]]) -> List[Dict[str, str]]:
+    """A difference for people: a command line may hold a password that the unit's author has put there."""
+    return [{key: text if key.endswith("_header") else _redacted(text) for key, text in one.items()} for one in diff]
+
+
+def _redacted(text: str) -> str:
+    lines = []
+    for line in text.split("\n"):
+        name, equals, value = line.partition("=")
+        lines.append("%s=%s" % (name, systemd.redact_directive(name, value)) if equals and name.isalpha() else redact.redact_text(line))
+    return "\n".join(lines)
 
 
 def proof_of(unit: str, want: Wanted, ports: Sequence[int], path: str) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.goready.preflight.plugins.module_utils import listening, nftables, units
@@ -166,12 +167,15 @@ class Firewall:
         return out
 
     def _execute(self, argv: Sequence[str], text: str = "") -> Tuple[int, str, str]:
-        command = list(argv)
-        if text:
-            # Context.run gives no standard input: a shell's here-document would need quoting, its own argument does not.
-            command = ["sh", "-c", 'text=$1; shift; printf %s "$text" | "$@"', "sh", text, *argv]
         try:
-            return Context(timeout=SECONDS).run(command, timeout=SECONDS)
+            if not text:
+                return Context(timeout=SECONDS).run(argv, timeout=SECONDS)
+            # Context.run gives no standard input, and one argument holds no more than 128 KiB (execve(2), MAX_ARG_STRLEN).
+            with tempfile.NamedTemporaryFile("w", encoding="utf-8") as rules:
+                rules.write(text)
+                rules.flush()
+                command = ["sh", "-c", 'exec "$@" < "$0"', rules.name, *argv]
+                return Context(timeout=SECONDS).run(command, timeout=SECONDS)
         except Unavailable as exc:
             raise FirewallError(str(exc)) from None
         except (TimeoutError, ValueError) as exc:

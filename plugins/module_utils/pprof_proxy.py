@@ -11,7 +11,9 @@ is what answers on the port.
 """
 from __future__ import annotations
 
+import base64
 import grp
+import hashlib
 import ipaddress
 import json
 import os
@@ -21,7 +23,7 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.goready.preflight.plugins.module_utils import (
-    listening, nftables, nginxconf, proxyconf, proxyproof, redact, sshclient, units,
+    listening, nftables, nginxconf, proxyconf, proxyproof, readfile, redact, sshclient, units,
 )
 from ansible_collections.goready.preflight.plugins.module_utils.changing import Changes
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context, Unavailable
@@ -41,6 +43,7 @@ COMMAND_SECONDS = 20.0
 PROOF_SECONDS = 60.0
 
 _SERVICE = "unit %s" % UNIT
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(?::[a-z0-9-]+)?\Z")
 
 
 class ProxyError(Exception):
@@ -70,15 +73,16 @@ class Proxy:
 
     # Present
 
-    def present(self, wanted: Sequence[Service], settings: Settings, *, guarded: Sequence[str] = ()) -> List[Proof]:
-        """Let these services be behind the proxy, beside those that are already, and prove it.
+    def present(self, wanted: Sequence[Service], settings: Settings, *, guarded: Sequence[str] = (),
+                remove: Sequence[str] = ()) -> List[Proof]:
+        """Let these services be behind the proxy, beside those that are already but for ``remove``, and prove it.
 
         ``guarded`` names services whose own port another guard of this very run closes, which check mode cannot see yet.
         """
         changes = self._changes
         nginx = self._nginx()
         there_at, there = self._there()
-        services = proxyconf.merge(there, wanted)
+        services = proxyconf.merge(proxyconf.without(there, remove), wanted)
         self._guarded(wanted, guarded if changes.check_mode else ())
         self._port_free(settings.listen, there_at, services)
         if not nginx.present or nginx.unfinished:
@@ -101,9 +105,10 @@ class Proxy:
                 self._test()
                 self._activate(nginx.active and not installed, settings)
             return self._prove(services, settings, quick=not touched)
-        except BaseException:
-            if not changes.check_mode:
-                self._take_back(nginx, installed)
+        except BaseException as exc:
+            said = "" if changes.check_mode else self._take_back(nginx, installed)
+            if said and isinstance(exc, ProxyError):
+                raise ProxyError("%s; %s" % (exc, said)) from None
             raise
 
     def absent(self, names: Sequence[str]) -> None:
@@ -120,6 +125,10 @@ class Proxy:
         if ours and self._others():
             self.warnings.append("nginx was installed for the proxy and serves others now (%s): it stays" % ", ".join(self._others()[:5]))
             ours = False
+        going, taken = self._removable(nginx) if ours else ([], [])
+        if ours and nginx.present and "nginx" not in going:
+            self.warnings.append("nginx was installed for the proxy, and other packages or their user want it now: it stays")
+            ours = False
         if ours:
             self._consent("nginx was installed for the proxy and has to be removed with it")
         changed = changes.remove(CONF)
@@ -127,11 +136,12 @@ class Proxy:
             changed = changes.remove(path, secret=True) or changed
         changes.remove_directory(FOLDER)
         if ours:
-            for package in nginx.packages:
+            for package in taken:
                 changes.note("package %s" % package, "removed")
             if not changes.check_mode:
                 changes.commit()
-                self._purge(nginx.packages)
+                self._stop()  # where apt fails, it must not serve on what is no longer configured
+                self._purge(going)
         elif (changed or changes.recovered) and nginx.active:
             changes.note(_SERVICE, "reloaded")
             if not changes.check_mode:
@@ -148,17 +158,25 @@ class Proxy:
     # Asking
 
     def _nginx(self) -> Nginx:
-        content = self._changes.read(MARKER)
-        about: Dict[str, Any] = {}
-        if content is not None:
-            try:
-                about = json.loads(content.decode("utf-8"))
-            except ValueError:
-                raise ProxyError("%s is not as it was written; remove it where nginx is the host's own" % MARKER) from None
+        about = self._marker()
         present = os.access(NGINX, os.X_OK)
         state = self._systemd.show([UNIT])[UNIT] if present else {}
-        return Nginx(present, state.get("ActiveState") in ("active", "reloading"), content is not None,
-                     about.get("state") == "installing", tuple(about.get("packages") or ()))
+        return Nginx(present, state.get("ActiveState") in ("active", "reloading"), about is not None,
+                     (about or {}).get("state") == "installing", tuple((about or {}).get("packages", ())))
+
+    def _marker(self) -> Optional[Dict[str, Any]]:
+        """What was written down when nginx was installed; None where this module did not install it."""
+        content = self._changes.read(MARKER)
+        if content is None:
+            return None
+        try:
+            about = json.loads(content.decode("utf-8"))
+        except ValueError:
+            about = None
+        packages = about.get("packages", []) if isinstance(about, dict) else None
+        if not isinstance(packages, list) or not all(isinstance(name, str) and _PACKAGE.match(name) for name in packages):
+            raise ProxyError("%s is not as it was written; remove it where nginx is the host's own" % MARKER)
+        return dict(about)
 
     def _there(self) -> Tuple[str, List[Service]]:
         content = self._changes.read(CONF)
@@ -258,9 +276,11 @@ class Proxy:
 
     def _install_nginx(self, nginx: Nginx) -> None:
         changes = self._changes
-        packages = list(nginx.packages) if nginx.unfinished else self._packages()
+        packages, upgraded = (list(nginx.packages), []) if nginx.unfinished else self._packages()
         for package in packages:
             changes.note("package %s" % package, "installed")
+        for package in upgraded:
+            changes.note("package %s" % package, "upgraded")
         changes.directory(HOME)
         about = {"packages": packages, "state": "installing", "welcome": not os.path.exists(WELCOME)}
         if not nginx.unfinished:
@@ -269,12 +289,15 @@ class Proxy:
             return
         changes.commit()
         self._apt_install(interrupted=nginx.unfinished)
+        others = [name for name in packages if name != "nginx"]
+        if nginx.unfinished and others:
+            self._run(["apt-mark", "auto", *others])  # a killed apt may not have come to note that nobody asked for them
         about["state"] = "installed"
         changes.write(MARKER, json.dumps(about, sort_keys=True) + "\n", mode=0o600)
         changes.commit()
 
-    def _packages(self) -> List[str]:
-        """What apt would install, by its own simulation."""
+    def _packages(self) -> Tuple[List[str], List[str]]:
+        """What apt would install and what it would upgrade for that, by its own simulation."""
         for update in (False, True):
             if update:
                 if self._changes.check_mode:
@@ -282,10 +305,13 @@ class Proxy:
                 self._apt(["update"])
             rc, out, _err = self._apt(["install", "--simulate", "--no-install-recommends", "nginx"], check=False)
             if rc == 0:
-                return sorted(line.split()[1] for line in out.splitlines() if line.startswith("Inst "))
+                new, upgraded, removed = _simulated(out)
+                if removed:
+                    raise ProxyError("to install nginx, apt would remove %s: install it yourself, if that is meant" % ", ".join(removed))
+                return new, upgraded
         if self._changes.check_mode:
             self.warnings.append("apt's lists do not know nginx yet: which packages it would install cannot be predicted")
-            return ["nginx"]
+            return ["nginx"], []
         raise ProxyError("apt cannot install nginx: %s" % _last(_err))
 
     def _apt_install(self, *, interrupted: bool) -> None:
@@ -314,9 +340,42 @@ class Proxy:
             raise ProxyError("apt-get %s failed: %s" % (arguments[0], _last(err or out)))
         return rc, out, err
 
+    def _removable(self, nginx: Nginx) -> Tuple[List[str], List[str]]:
+        """(those of the packages of ours that can be purged and take nothing else with them, what that really removes).
+
+        Others may have come to need them since, and somebody may have said that one is wanted (apt-mark(8), manual).
+        """
+        manual = set() if nginx.unfinished else set(self._run(["apt-mark", "showmanual"], APT_SECONDS)[1].split()) - {"nginx"}
+        ours = set(nginx.packages)
+        # nginx first: what only its modules need goes with it.
+        left = sorted(ours - manual, key=lambda name: (not name.startswith("nginx"), name))
+        taken = self._purged(left) if left else []
+        if taken is not None and set(taken) <= ours - manual:
+            return left, taken
+        going: List[str] = []
+        result: List[str] = []
+        for name in left:
+            taken = self._purged([*going, name])
+            if taken is not None and set(taken) <= ours - manual:
+                going, result = [*going, name], taken
+        return going, result
+
+    def _purged(self, packages: Sequence[str]) -> Optional[List[str]]:
+        """What apt would remove, by its own simulation; None where it cannot, or would put something else in its place."""
+        rc, out, _err = self._apt(["purge", "--simulate", *packages], check=False)
+        new, upgraded, removed = _simulated(out)
+        return None if rc or new or upgraded else removed
+
+    def _stop(self) -> None:
+        if os.access(NGINX, os.X_OK):
+            rc, _out, err = self._run(["systemctl", "--no-ask-password", "stop", UNIT])
+            if rc and "not loaded" not in err:
+                raise ProxyError("systemctl stop nginx failed: %s" % _last(err))
+
     def _purge(self, packages: Sequence[str]) -> None:
-        about = json.loads((self._changes.read(MARKER) or b"{}").decode("utf-8"))
-        self._apt(["purge", *packages])
+        about = self._marker() or {}
+        if packages:
+            self._apt(["purge", *packages])
         if about.get("welcome"):
             for path in (WELCOME, os.path.dirname(WELCOME), "/var/www"):
                 try:
@@ -385,23 +444,34 @@ class Proxy:
             time.sleep(0.1)
         raise ProxyError("port %d still answers after the proxy was removed" % port)
 
-    def _take_back(self, nginx: Nginx, installed: bool) -> None:
-        """After a failure: the files as they were, and nginx told so."""
+    def _take_back(self, nginx: Nginx, installed: bool) -> str:
+        """After a failure: the files as they were, and nginx told so. Returns what else there is to say."""
         changes = self._changes
-        changes.undo()
-        if installed:
-            try:
-                packages = self._nginx().packages
-                if packages:
-                    self._purge(packages)
-            finally:
-                changes.remove(MARKER)
-                changes.remove_directory(HOME)
-                changes.commit()
-        elif nginx.active:
-            rc, _out, _err = self._run([NGINX, "-t"])
-            if rc == 0:
-                self._run(["systemctl", "reload", UNIT])
+        said = ""
+        try:
+            if not nginx.active:
+                self._stop()  # it was started here, with what was refused
+            changes.undo()
+            if installed:
+                now = self._nginx()
+                going, _taken = self._removable(now)
+                # An installation that an earlier call began may be somebody else's ground by now.
+                others = self._others() if nginx.unfinished else []
+                if not now.present or ("nginx" in going and not others):
+                    self._purge(going)
+                    # Only now: as long as nginx is there, the next call has to know whose it is.
+                    changes.remove(MARKER)
+                    changes.remove_directory(HOME)
+                    changes.commit()
+                    return ""
+                said = "nginx stays, for others use it by now (%s)" % ", ".join(others[:5] or ["other packages"])
+            if nginx.active:
+                rc, _out, _err = self._run([NGINX, "-t"])
+                if rc == 0:
+                    self._run(["systemctl", "reload", UNIT])
+        except (ProxyError, units.UnitError) as exc:
+            return "and it could not all be taken back: %s" % exc
+        return said
 
     def _journal(self) -> str:
         lines = self._systemd.journal_tail(UNIT, lines=5)
@@ -425,7 +495,7 @@ class Proxy:
 def run(changes: Changes, **arguments: Any) -> Dict[str, Any]:
     """What the module does with arguments as in proxyconf.ARGUMENTS, and what it returns beside the changes."""
     proxy = Proxy(changes, install=bool(arguments["install"]), timeout=float(arguments["timeout"]))
-    tried = 0
+    tried, certificate = 0, ""
     if arguments["state"] == "present":
         faults, wanted, settings = [], [], None
         try:
@@ -438,11 +508,13 @@ def run(changes: Changes, **arguments: Any) -> Dict[str, Any]:
             faults.append(str(exc))
         if faults or settings is None:
             raise ProxyError("; ".join(faults))
+        certificate = fingerprint(settings)
         promised = [str(one["name"]) for one in arguments["services"] if one["guarded"]]
-        tried = sum(one.tried for one in proxy.present(wanted, settings, guarded=promised))
+        tried = sum(one.tried for one in proxy.present(
+            wanted, settings, guarded=promised, remove=[str(name) for name in arguments["remove"]]))
     else:
         proxy.absent([str(one["name"]) for one in arguments["services"]])
-    return {"services": proxy.served(), "tried": tried, "client": sshclient.address(), "missing": proxy.missing,
+    return {"services": proxy.served(), "tried": tried, "client": sshclient.address(), "missing": proxy.missing, "certificate": certificate,
             "warnings": proxy.warnings}
 
 
@@ -453,8 +525,30 @@ def _doors(settings: Settings) -> List[Door]:
     for address, port in proxyconf.listen(settings.listen):
         if ":" in address and not ipv6:
             continue
-        found.append(Door({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address), port, settings.tls))
+        found.append(Door({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address), port, settings.tls, fingerprint(settings)))
     return found
+
+
+def fingerprint(settings: Settings) -> str:
+    """The SHA-256 of the certificate that nginx is to show: the first one in the file. Empty where there is none to read."""
+    if not settings.tls:
+        return ""
+    try:
+        text = readfile.read_regular(settings.certificate, 1 << 20).decode("ascii", "replace")
+        found = re.search("-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\\s]+)-----END CERTIFICATE-----", text)
+        return hashlib.sha256(base64.b64decode(found.group(1))).hexdigest() if found else ""
+    except (OSError, ValueError):
+        return ""  # nginx -t says what is wrong with it
+
+
+def _simulated(text: str) -> Tuple[List[str], List[str], List[str]]:
+    """(new, upgraded, removed) packages of what ``apt-get --simulate`` prints: ``Inst name (new ...)``, ``Inst name [old]
+    (new ...)``, ``Remv name [old]`` and ``Purg name [old]``."""
+    words = [line.split() for line in text.splitlines()]
+    steps = [one for one in words if len(one) > 1 and one[0] in ("Inst", "Remv", "Purg")]
+    new = sorted(one[1] for one in steps if one[0] == "Inst" and not (len(one) > 2 and one[2].startswith("[")))
+    upgraded = sorted(one[1] for one in steps if one[0] == "Inst" and one[1] not in new)
+    return new, upgraded, sorted({one[1] for one in steps if one[0] != "Inst"})
 
 
 def _workers(main: int) -> List[int]:

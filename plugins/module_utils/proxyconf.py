@@ -18,7 +18,7 @@ import json
 import re
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.goready.preflight.plugins.module_utils import httpprobe, sha512crypt
+from ansible_collections.goready.preflight.plugins.module_utils import httpprobe, redact, sha512crypt
 from ansible_collections.goready.preflight.plugins.module_utils.nftables import FOLDER as HOME
 from ansible_collections.goready.preflight.plugins.module_utils.nftables import networks
 
@@ -43,6 +43,7 @@ ARGUMENTS: Dict[str, Any] = {
         "allow": {"type": "list", "elements": "str", "default": []},
         "guarded": {"type": "bool", "default": False},
     }},
+    "remove": {"type": "list", "elements": "str", "default": []},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "listen": {"type": "str", "default": "16060"},
     "tls_certificate": {"type": "str"},
@@ -118,12 +119,12 @@ def service(name: str, backend: str, allow: Iterable[object]) -> Service:
     if not _NAME.match(name):
         raise ValueError("the name %r cannot be part of a URL's path: letters, digits and @ _ . - are" % name)
     target = httpprobe.parse_url(backend)
-    if target.unix.startswith("@"):
-        raise ValueError("%s is an abstract socket, which nginx does not know" % backend)
-    if (target.unix and not _PATH.match(target.unix)) or not _PATH.match(target.path) or not re.match(r"[A-Za-z0-9.:_-]*\Z", target.host):
-        raise ValueError("%r has characters that are not proxied" % backend)
     if target.authorization:
         raise ValueError("its URL holds credentials: the proxy asks for its own, and hands none on")
+    if target.unix.startswith("@"):
+        raise ValueError("%s is an abstract socket, which nginx does not know" % redact.redact_url(backend))
+    if (target.unix and not _PATH.match(target.unix)) or not _PATH.match(target.path) or not re.match(r"[A-Za-z0-9.:_-]*\Z", target.host):
+        raise ValueError("%r has characters that are not proxied" % redact.redact_url(backend))
     return Service(name, backend, networks(allow))
 
 

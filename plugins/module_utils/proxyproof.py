@@ -10,6 +10,7 @@ Not ``httpprobe``, which sends nothing but GET: here the other methods are what 
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.client
 import ipaddress
 import socket
@@ -25,11 +26,12 @@ THROUGH = (200, 500)
 
 
 class Door(NamedTuple):
-    """Where the proxy is tried."""
+    """Where the proxy is tried. ``certificate``: the SHA-256 of the one certificate (DER) that is taken for it."""
 
     host: str
     port: int
     tls: bool
+    certificate: str = ""
 
     @property
     def label(self) -> str:
@@ -66,7 +68,8 @@ class Proof(NamedTuple):
 
 def ask(door: Door, method: str, path: str, *, authorization: str = "", headers: Optional[Mapping[str, str]] = None,
         timeout: float = TIMEOUT, source: str = "") -> Reply:
-    """One request; the path is sent as it is written here. Certificates are not verified: the question is what is served."""
+    """One request; the path is sent as it is written here. No authority is asked about a certificate: the door's own is
+    known, and where another answers, nothing is sent to it."""
     mine = (source, 0) if source else None
     connection: http.client.HTTPConnection
     if door.tls:
@@ -81,6 +84,11 @@ def ask(door: Door, method: str, path: str, *, authorization: str = "", headers:
     try:
         connection.connect()
         used = str(connection.sock.getsockname()[0])
+        if door.certificate:
+            import ssl
+            served = connection.sock.getpeercert(binary_form=True) if isinstance(connection.sock, ssl.SSLSocket) else None
+            if hashlib.sha256(served or b"").hexdigest() != door.certificate:
+                return Reply(None, {}, "it shows another certificate than the host's file holds", used)
         sent: Dict[str, str] = dict(headers or {})
         if authorization:
             sent["Authorization"] = authorization
@@ -154,11 +162,11 @@ def forbidden(outer: str, settings: Settings) -> Iterator[str]:
 
 
 def prove(door: Door, services: Sequence[Service], settings: Settings, *, deadline: float, source: str = "", quick: bool = False,
-          also: Sequence[str] = ()) -> Proof:
+          also: Sequence[str] = (), anonymous: bool = False) -> Proof:
     """Try every service through one door until ``deadline`` (time.monotonic).
 
-    ``also`` are further addresses that the host may see us come from. Being admitted or refused has to agree with each
-    service's allow-list; what is refused by its address is refused everything.
+    ``also`` are further addresses that the host may see us come from. ``anonymous``: no right credentials are sent. Being
+    admitted or refused has to agree with each service's allow-list; what is refused by its address is refused everything.
     """
     faults: List[str] = []
     tried, admitted, used = 0, None, source
@@ -182,7 +190,10 @@ def prove(door: Door, services: Sequence[Service], settings: Settings, *, deadli
                 one.name, probe.path, door.label, used, reply.status))
             continue
         wanted = cases(one, settings, quick=quick) if inside else _refusals(one, settings)
+        good = credentials(settings) if anonymous else []
         for case in wanted:
+            if case.authorization in good:
+                continue
             if time.monotonic() > deadline:
                 faults.append("%s: the time was up after %d requests to %s" % (one.name, tried, door.label))
                 break

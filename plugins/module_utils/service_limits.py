@@ -12,6 +12,7 @@ out, the drop-in is taken back, the service is brought back to the state it was 
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import resource
@@ -21,6 +22,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from ansible_collections.goready.preflight.plugins.module_utils import httpprobe, procfs, redact, systemd, units
 from ansible_collections.goready.preflight.plugins.module_utils.changing import Busy, Changes
+from ansible_collections.goready.preflight.plugins.module_utils.readfile import read_regular
 
 NAME = "service_limits"
 DROP_IN = "50-goready-limits.conf"
@@ -91,13 +93,24 @@ class Options:
     state: str = "present"
     consent: Sequence[str] = ()
 
+    def faults(self, lock_timeout: float) -> List[str]:
+        """One sentence for each number of seconds that no wait can have."""
+        found = []
+        for key, value, zero in (("timeout", self.timeout, False), ("settle", self.settle, True),
+                                 ("lock_timeout", lock_timeout, True)):
+            # YAML knows .inf and .nan: a wait without an end.
+            if not math.isfinite(value) or value < 0 or not (value or zero):
+                found.append("%s: %g is no time to wait: allowed are seconds %s" % (key, value, "from 0" if zero else "above 0"))
+        return found
+
 
 # --- the declaration -------------------------------------------------------------------------------------------------
 
 
-def parse_services(entries: Sequence[Any]) -> List[Wanted]:
-    """The declared services. Raises :class:`Faults` with every fault, each with its key, its value and what is allowed."""
-    faults: List[str] = []
+def parse_services(entries: Sequence[Any], others: Sequence[str] = ()) -> List[Wanted]:
+    """The declared services. Raises :class:`Faults` with every fault, each with its key, its value and what is allowed;
+    ``others`` are told with them."""
+    faults: List[str] = list(others)
     services: List[Wanted] = []
     for index, entry in enumerate(entries):
         label = "services[%d]" % index
@@ -386,8 +399,8 @@ class Host:
         return path if self.root == "/" else os.path.join(self.root, path.lstrip("/"))
 
     def read(self, path: str) -> str:
-        with open(self.path(path), encoding="utf-8", errors="replace") as stream:
-            return stream.read(1 << 20)
+        """Raises OSError, and ValueError where it is no regular file: an EnvironmentFile= may lie where others write."""
+        return read_regular(self.path(path), 1 << 20).decode("utf-8", "replace")
 
     def limit(self, pid: int) -> Limit:
         """RLIMIT_NOFILE of a process. OSError where it is gone."""
@@ -424,7 +437,10 @@ class Host:
         capabilities = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
         # CAP_SYS_RESOURCE is 24 (capability.h), and counts in the initial user namespace alone (kernel/sys.c, capable()).
         able = capabilities is None or bool(int(capabilities.group(1), 16) >> 24 & 1)
-        initial = self.read("/proc/1/uid_map").split() == ["0", "0", "4294967295"]
+        try:
+            initial = self.read("/proc/1/uid_map").split() == ["0", "0", "4294967295"]
+        except FileNotFoundError:  # a kernel without user namespaces (CONFIG_USER_NS) has the initial one alone
+            initial = True
         if not able or not initial:
             result.manager = self.limit(1).hard
             result.why_not_raised = "systemd runs without CAP_SYS_RESOURCE" if not able else \
@@ -479,6 +495,12 @@ def _restarts(host: Host) -> units.Restarts:
     return units.Restarts(NAME, state_dir=host.path("/var/lib/goready-preflight"))
 
 
+def _real_unit(unit: str, properties: Mapping[str, str]) -> str:
+    """An alias (sshd.service on Debian) has its drop-ins under its own name."""
+    real = properties.get("Id") or unit
+    return unit if units.is_template(unit) or not real.endswith(".service") else real
+
+
 # --- one service -----------------------------------------------------------------------------------------------------
 
 
@@ -489,9 +511,7 @@ class Work:
                  properties: Mapping[str, str], *, interrupted: bool = False, raised: str = "") -> None:
         self.host, self.wanted, self.options, self.changes, self.ceiling = host, wanted, options, changes, ceiling
         self.properties = dict(properties)
-        # An alias (sshd.service on Debian) has its drop-ins under its own name.
-        real = properties.get("Id") or wanted.unit
-        self.unit = wanted.unit if units.is_template(wanted.unit) or not real.endswith(".service") else real
+        self.unit = _real_unit(wanted.unit, properties)
         self.path = units.drop_in_path(self.unit, DROP_IN)
         self.interrupted = interrupted
         self.raised = raised  # why fs.nr_open was not raised
@@ -644,13 +664,13 @@ class Work:
         wanted = self.wanted.gomemlimit
         bound = min([parse_size(lines[name]) if name in lines else _amount(self.properties.get(name))
                      for name in ("MemoryHigh", "MemoryMax") if self.wanted.amounts.get(name) is not None], default=INFINITY)
-        elsewhere, where = self._environment_file()
         if wanted == "":
             lines.pop("GOMEMLIMIT", None)
             return
+        if wanted == "auto" and bound == INFINITY:
+            return
+        elsewhere, where = self._environment_file()
         if wanted == "auto":
-            if bound == INFINITY:
-                return
             own = environment(self.properties.get("Environment", "")).get("GOMEMLIMIT", "")
             there = elsewhere if elsewhere is not None else "" if "GOMEMLIMIT" in ours else own
             if there and 0 < _go_bytes(there) < bound:
@@ -670,6 +690,9 @@ class Work:
             try:
                 value = environment_file_value(self.host.read(match.group(1)), "GOMEMLIMIT")
             except OSError:
+                continue
+            except ValueError as exc:
+                self.messages.append("%s: whether it sets GOMEMLIMIT is not known" % exc)
                 continue
             if value is not None:
                 found = (value, match.group(1))
@@ -897,15 +920,17 @@ class Work:
             self.report["journal"] = self.host.systemd.journal_tail(next(iter(self.touched)), since=self.started)
         done: List[str] = []
         try:
-            undone = self.changes.undo()
-            if undone:
-                self.host.systemd.daemon_reload()
-                done.append("the drop-in was taken back" if self.options.state == "present" else "the drop-in was put back")
             for pid, have in self.raised_pids.items():
                 try:
                     _prlimit(pid, have)
                 except OSError:  # it is gone
                     continue
+            # Where this fails, the journal stays, and _restarts remembers the service: the next call brings both back.
+            undone = self.changes.undo()
+            if undone:
+                self.host.systemd.daemon_reload()
+                left = [one for one in undone if one.startswith(self.path + " ")]  # changed by somebody else since
+                done += left or ["the drop-in was taken back" if self.options.state == "present" else "the drop-in was put back"]
             for unit, before in self.touched.items():
                 done.append(self._bring_back(unit, before))
         except (units.UnitError, OSError) as further:
@@ -942,9 +967,11 @@ def apply(services: Sequence[Wanted], options: Options, *, check_mode: bool = Fa
     """Handle every service and return the module's result: ``failed`` and ``msg`` where one did not come out.
 
     First everything is predicted, so that a missing consent is told before any change; then it is done, each service in a
-    transaction of its own. Raises UnitError where systemd does not answer, OSError where /proc cannot be read.
+    transaction of its own. Raises Faults where two services are one unit, UnitError where systemd does not answer, OSError
+    where /proc cannot be read.
     """
     host = host or Host()
+    _distinct(services, host)
     result: Dict[str, Any] = {"changed": False, "changes": [], "diff": [], "recovered": [], "services": [], "warnings": [],
                               "consent_missing": []}
     interrupted = _restarts(host).left() if check_mode else _recover(host, result, lock_timeout)
@@ -963,6 +990,8 @@ def apply(services: Sequence[Wanted], options: Options, *, check_mode: bool = Fa
             changes.note("sysctl fs.nr_open", "changed", "%d to %d" % (ceiling.nr_open, needed))
         elif options.state == "absent":
             _remove_sysctl(services, host, changes, result)
+    if check_mode:
+        result["recovered"] = [*prediction.pending, *("unit " + unit for unit in interrupted)]
     _add(result, prediction)
     for wanted in services:
         with Changes(NAME, check_mode=True, root=host.root) as changes:
@@ -986,7 +1015,7 @@ def apply(services: Sequence[Wanted], options: Options, *, check_mode: bool = Fa
         for work in works:
             _add(result, work.changes)
     result["services"] = [work.report for work in works]
-    result["changed"] = bool(result["changes"])
+    result["changed"] = bool(result["changes"] or result["recovered"])
     failed = [work for work in works if work.report["status"] == "failed"]
     if failed:
         result["failed"] = True
@@ -1022,12 +1051,32 @@ def _carry_out(services: Sequence[Wanted], options: Options, host: Host, predict
         work = Work(host, wanted, options, changes, ceiling, properties, interrupted=before.interrupted, raised=raised)
         try:
             with changes:
+                if changes.recovered:  # what could not be taken back of a service before this one
+                    result["recovered"] += changes.recovered
+                    host.systemd.daemon_reload()
                 _try(work)
-        except (Busy, OSError) as exc:
+        except (Busy, units.UnitError, OSError, ValueError) as exc:
             work.report["status"], work.report["failure"] = "failed", str(exc)
         _add(result, changes)
         works.append(work)
     return works
+
+
+def _distinct(services: Sequence[Wanted], host: Host) -> None:
+    """Raises Faults where two of them are one unit, by a name of its own or an alias: each would undo the other's lines."""
+    if len(services) < 2:
+        return
+    first: Dict[str, Wanted] = {}
+    faults = []
+    shown = host.systemd.show([one.unit for one in services])
+    for one in services:
+        real = _real_unit(one.unit, shown[one.unit])
+        if real in first:
+            faults.append("services (%s): unit: %s is the same unit as %s of %s: one is an alias of the other"
+                          % (one.name, one.unit, first[real].unit, first[real].name))
+        first.setdefault(real, one)
+    if faults:
+        raise Faults(faults)
 
 
 def _try(work: Work) -> None:
@@ -1097,20 +1146,33 @@ def _nr_open_needed(services: Sequence[Wanted], options: Options, ceiling: Ceili
 
 
 def _raise_nr_open(needed: int, ceiling: Ceiling, host: Host, changes: Changes) -> str:
-    """Now and for the next boot. Returns why the kernel did not take it, "" where it did; the file is gone again then."""
+    """Now and for the next boot. Returns why the kernel did not take it, "" where it did; the file is as it was then.
+
+    The file stays before the kernel is told: a call that is killed in between leaves what the next one needs to do the same,
+    while a file that is taken back would be missed at the next boot.
+    """
+    before = changes.state(SYSCTL)
     changes.write(SYSCTL, _sysctl(needed))
+    changes.commit()
+    why = _tell_nr_open(needed, host)
+    if not why:
+        changes.note("sysctl fs.nr_open", "changed", "%d to %d" % (ceiling.nr_open, needed))
+    elif before.kind == "absent" or before.content == _sysctl(needed).encode("utf-8"):  # the second: of a call killed here
+        changes.remove(SYSCTL)
+    else:
+        changes.write(SYSCTL, before.content, mode=before.mode, owner=(before.uid, before.gid))
+    return why
+
+
+def _tell_nr_open(needed: int, host: Host) -> str:
+    """Why the kernel did not take it, "" where it did."""
     try:
         with open(host.path(NR_OPEN), "w", encoding="ascii") as stream:
             stream.write("%d\n" % needed)
         found = int(host.read(NR_OPEN))
     except OSError as exc:
-        changes.undo()
         return "%s: %s" % (NR_OPEN, exc.strerror)
-    if found < needed:
-        changes.undo()
-        return "the kernel keeps %d" % found
-    changes.note("sysctl fs.nr_open", "changed", "%d to %d" % (ceiling.nr_open, needed))
-    return ""
+    return "the kernel keeps %d" % found if found < needed else ""
 
 
 def _remove_sysctl(services: Sequence[Wanted], host: Host, changes: Changes, result: Dict[str, Any]) -> None:

@@ -121,7 +121,6 @@ recovered:
 """
 
 import re  # noqa: E402
-from urllib.parse import urlsplit  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
@@ -141,9 +140,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    if "://" in params["source"]:
-        module.no_log_values.update(filter(None, [urlsplit(params["source"]).password]))
+    module.no_log_values.update(gvm.secrets_in(params["source"]))
     problems = []
+    if params["state"] == "present":
+        try:
+            gvm.check_source(params["source"])
+        except gvm.GvmError as exc:
+            problems.append(str(exc))
     try:
         params["gvm_root"] = gvm.check_root(params["gvm_root"])
     except ValueError as exc:

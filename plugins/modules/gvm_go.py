@@ -53,6 +53,7 @@ options:
   archive:
     description:
       - Path of the archive C(goVERSION.linux-ARCH.tar.gz), instead of O(source). See O(archive_remote).
+      - On the host it is read as O(user), who has to be able to read it.
     type: path
   archive_remote:
     description:
@@ -205,8 +206,6 @@ recovered:
   elements: str
 """
 
-from urllib.parse import urlsplit  # noqa: E402
-
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
 from ansible_collections.goready.preflight.plugins.module_utils import changing, gvm, gvm_fetch, gvm_go  # noqa: E402
@@ -233,7 +232,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    module.no_log_values.update(filter(None, (urlsplit(url).password for url in params["source"])))
+    for url in params["source"]:
+        module.no_log_values.update(gvm.secrets_in(url))
     wanted, problems = gvm_go.parse(params)
     if wanted is None:
         module.fail_json(msg="\n".join(problems))

@@ -216,7 +216,7 @@ def main() -> None:
         result = moduleproxy.run(module.params, check_mode=module.check_mode)
     except moduleproxy.Refused as exc:
         module.fail_json(msg="\n".join(exc.sentences))
-    except (changing.Busy, OSError) as exc:
+    except (changing.Busy, OSError, ValueError) as exc:  # ValueError: of Changes, for a path that is something else
         module.fail_json(msg=str(exc))
     for warning in result.pop("warnings"):
         module.warn(warning)

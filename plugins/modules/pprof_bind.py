@@ -69,7 +69,7 @@ attributes:
     description: Predicts exactly the changes of the real run.
     support: full
   diff_mode:
-    description: Shows the drop-in as it was and as it is.
+    description: Shows the drop-in as it was and as it is, without the passwords that can be told by their shape or name.
     support: full
   platform:
     description: Hosts it can change. They need systemd.
@@ -161,7 +161,8 @@ def main() -> None:
             result = pprof_bind.run(changes, **module.params)
     except (Busy, pprof_bind.BindError, units.UnitError, ValueError, OSError) as exc:
         module.fail_json(msg=str(exc), recovered=changes.recovered)
-    module.exit_json(**changes.as_result(), **result)
+    result = dict(changes.as_result(), **result)
+    module.exit_json(**dict(result, diff=pprof_bind.shown(result["diff"])))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ version_added: 0.2.0
 description:
   - Validates the variables of the role P(goready.preflight.pprof_guard#role), reads where each service's pprof listens, and decides by
     which means it is guarded.
-  - Everything that would be done is tried in check mode. What is refused, and what lacks consent, is told here, all at once.
+  - Everything that would be done is tried in check mode. What is refused, and what lacks consent, is told here, all at once. Where
+    a variable itself is wrong, all that is wrong with the variables is told, and nothing is tried.
   - Changes nothing.
 author: goready.preflight contributors (@goready)
 options:
@@ -46,6 +47,10 @@ options:
     description: As C(pprof_guard_timeout).
     type: int
     default: 60
+  proxy:
+    description:
+      - The variables C(pprof_guard_proxy_listen) and so on, without that prefix, as M(goready.preflight.pprof_proxy) takes them.
+    type: dict
 attributes:
   check_mode:
     description: Does the same in check mode; missing consent is a warning then.
@@ -61,6 +66,7 @@ seealso:
   - module: goready.preflight.pprof_guard_proof
   - module: goready.preflight.pprof_firewall
   - module: goready.preflight.pprof_bind
+  - module: goready.preflight.pprof_proxy
 """
 
 EXAMPLES = r"""
@@ -155,12 +161,7 @@ bind:
   type: list
   elements: dict
 proxy:
-  description: The services of RV(services) that a proxy guards.
+  description: The options for M(goready.preflight.pprof_proxy) beside its settings. Empty where it has nothing to do.
   returned: success
-  type: list
-  elements: dict
-remove_proxy:
-  description: Whether proxies are taken away.
-  returned: success
-  type: bool
+  type: dict
 """

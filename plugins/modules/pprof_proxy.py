@@ -16,9 +16,12 @@ description:
     C(debug=2), which stops the service while it is answered, never does.
   - nginx of the distribution is used. Where it is missing, O(install) has to be given. It is then installed without its
     default site, which would listen on port 80, and is purged with the proxy. Sites that are there are never touched.
+  - Of the packages that came with it, those that something else needs by then stay, or that somebody has marked as wanted
+    (C(apt-mark manual)). What apt upgrades for nginx stays upgraded. Where apt would remove a package for it, the module fails.
   - C(nginx -t) judges the configuration before it is loaded, and what answers then is tried, by every address family, page and
-    method. Where anything fails, the files are as they were and nginx is told so. A call takes back what a killed one left.
-  - The action plugin of this name also tries it from the controller.
+    method. Where any of that fails, the files are as they were and nginx is told so. A call takes back what a killed one left.
+  - The action plugin of this name also tries it from the controller, after that. Where the controller gets what it should not
+    and the call had changed something, the named services are served no longer. How they were served before does not come back.
   - A service whose own pprof listens beyond loopback, with no other guard, is refused.
 author: goready.preflight contributors (@goready)
 options:
@@ -48,6 +51,12 @@ options:
             place yet.
         type: bool
         default: false
+  remove:
+    description:
+      - Names of services that are served no longer, in the same call. With O(state=present) only; O(services) wins.
+    type: list
+    elements: str
+    default: []
   state:
     description: Whether the services are served.
     type: str
@@ -160,6 +169,10 @@ missing:
   elements: str
 client:
   description: The controller's address as the host sees it, or null where it is not known.
+  returned: success
+  type: str
+certificate:
+  description: SHA-256 of O(tls_certificate)'s first certificate. Empty without TLS.
   returned: success
   type: str
 outside:

@@ -85,7 +85,7 @@ options:
     type: bool
     default: false
   timeout:
-    description: Seconds in which a restarted service has to be active and healthy.
+    description: Seconds in which a restarted service has to be active and healthy; above 0.
     type: float
     default: 60
   settle:
@@ -175,7 +175,7 @@ changes:
       returned: success
       type: str
 recovered:
-  description: What was taken back of an earlier call that was killed.
+  description: What was taken back of an earlier call that was killed; in check mode what would be.
   returned: always
   type: list
   elements: str
@@ -257,10 +257,11 @@ def main() -> None:
     given = dict(module.params)
     lock_timeout = given.pop("lock_timeout")
     try:
-        services = service_limits.parse_services(given.pop("services"))
-        result = service_limits.apply(services, service_limits.Options(**given), check_mode=module.check_mode,
-                                      lock_timeout=lock_timeout)
-    except (service_limits.Faults, changing.Busy, units.UnitError, OSError) as exc:
+        entries = given.pop("services")
+        options = service_limits.Options(**given)
+        services = service_limits.parse_services(entries, options.faults(lock_timeout))
+        result = service_limits.apply(services, options, check_mode=module.check_mode, lock_timeout=lock_timeout)
+    except (changing.Busy, units.UnitError, OSError, ValueError) as exc:  # ValueError: Faults, and Changes' own
         module.fail_json(msg=str(exc), changes=[], recovered=[], consent_missing=[])
     for sentence in result.pop("warnings"):
         module.warn(sentence)

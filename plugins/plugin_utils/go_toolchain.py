@@ -180,7 +180,8 @@ def decide(values: Mapping[str, Any], host: Mapping[str, Any], exists: Any = Pat
     else:
         remove = [version for version in made["versions"] if version in there]
         kept = [version for version in there if version not in remove]
-        gvm_goes = bool(host["gvm"]) and made["gvm_root"] == root and not kept
+        # What a killed installation or removal has left is no gvm any more, and goes all the same.
+        gvm_goes = bool(host["gvm"] or host["half"]) and made["gvm_root"] == root and not kept
         found += [f"go{version} is in use and stays: {'; '.join(there[version][:5])}" for version in remove if there[version]]
         found += [f"go_toolchain_environment_file_path: the file stays, {line}" for line in host["file_used_by"]]
     environment: dict[str, Any] = {"goroot": "", "links_dir": "", "profile": "", "environment_file": "", "gopath": "", "rc_files": []}
@@ -203,7 +204,8 @@ def decide(values: Mapping[str, Any], host: Mapping[str, Any], exists: Any = Pat
         "gvm_goes": gvm_goes, "environment": environment,
         "claim": {"gvm_root": "" if host["gvm"] or not present else root,
                   "versions": [version for version in dict.fromkeys(versions) if version not in there]},
-        "release": {"gvm_root": root if gvm_goes else "", "versions": list(made["versions"]) if not present else remove},
+        # Where there is none, a removal was killed before it could be forgotten.
+        "release": {"gvm_root": root if gvm_goes or not (present or host["gvm"] or host["half"]) else "", "versions": list(made["versions"]) if not present else remove},
         # A user's own Go changes nothing for the rest of the machine; packages do. To take everybody's Go away is to change it too.
         "needs_consent": not values["user"] or bool(missing),
         "consent": CONSENT in policy.words_of_consent(values["consent"]),

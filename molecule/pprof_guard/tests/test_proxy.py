@@ -136,6 +136,10 @@ def refused(peer, where):
 
 @pytest.mark.parametrize(("variables", "sentence"), [
     ({"pprof_guard_consent": []}, "nginx has to be installed, which needs consent: add install to pprof_guard_consent"),
+    ({"pprof_guard_consent": [],
+      "pprof_guard_services": [{"name": "wide", "pprof": "http://127.0.0.1:6061", "means": ["firewall", "proxy"]}]},
+     "the packet filter has to be changed for wide, which needs consent: add firewall to pprof_guard_consent or preflight_consent "
+     "pprof_guard_consent: nginx has to be installed, which needs consent: add install"),
     # Every fault at once; the unit tests have each of them.
     ({"pprof_guard_proxy_token": "short", "pprof_guard_proxy_users": {}, "pprof_guard_proxy_tls_key": ""},
      "tls_certificate and tls_key: both or none, not one of them; token: it is to have at least 32 characters"),
@@ -333,6 +337,14 @@ def test_with_the_firewall_the_port_itself_is_for_the_host_alone(host, ask, role
     # This machine is on the allow-list: the proxy admits it, and nothing goes past the proxy.
     assert ask("/wide/debug/pprof/heap") == 200 and ask("/wide/debug/pprof/heap", authorization="") == 401
     assert proxyproof.ask(Door(where[HOST], 6061, False), "GET", "/debug/pprof/", timeout=2).status is None
+    # Means that no longer name the proxy take it back, and only its own.
+    alone = [NEAR, {**wide, "means": ["firewall"]}]
+    rc, output, predicted = role("--check", pprof_guard_services=alone)
+    assert rc == 0 and ask("/wide/debug/pprof/heap") == 200, output
+    rc, output, changes = role(pprof_guard_services=alone)
+    assert rc == 0 and entries(changes) == entries(predicted) and (CONF, "changed", "") in entries(changes), output
+    assert ask("/wide/debug/pprof/heap") == 403 and ask("/near/debug/pprof/heap") == 200
+    assert proxyproof.ask(Door(where[HOST], 6061, False), "GET", "/debug/pprof/").status == 200
     rc, output, _changes = role(pprof_guard_state="absent", pprof_guard_services=[wide])
     assert rc == 0, output
     assert ask("/wide/debug/pprof/heap") == 403 and ask("/near/debug/pprof/heap") == 200

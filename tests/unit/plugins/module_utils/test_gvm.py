@@ -139,6 +139,19 @@ def test_in_use_sees_a_real_process(tmp_path):
     assert gvm.in_use([str(tmp_path)], unit_folders=[]) == []
 
 
+def test_in_use_sees_through_links_and_past_a_fifo(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    fake_process(tmp_path / "proc", 9, str(tmp_path / "real" / "bin" / "go"))
+    units = tmp_path / "systemd"
+    units.mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (units / "a.service").write_text("[Service]\nEnvironmentFile=%s\n" % (tmp_path / "fifo"))
+    os.mkfifo(units / "b.service")
+    assert gvm.in_use([str(tmp_path / "link")], proc=str(tmp_path / "proc"), unit_folders=[str(units)]) == [
+        "process 9 runs %s/real/bin/go" % tmp_path]
+
+
 @pytest.mark.parametrize(("machine", "text", "emulated"), [
     ("aarch64", "processor\t: 0\nCPU implementer\t: 0x41\n", False),
     ("aarch64", "vendor_id\t: GenuineIntel\nflags\t\t: fpu vme\n", True),
@@ -164,6 +177,19 @@ def test_run_ends_a_command_and_its_children_at_the_deadline(tmp_path):
         gvm.run(["sh", "-c", "sleep 29 & echo $! > pid; wait"], ME, env={"PATH": "/bin:/usr/bin"}, cwd=str(tmp_path),
                 deadline=gvm.Deadline(1), what="sleeping")
     assert time.monotonic() - begin < 10
+    child = int((tmp_path / "pid").read_text())
+    for _attempt in range(50):
+        if not os.path.exists("/proc/%d" % child) or "\nState:\tZ" in Path("/proc/%d/status" % child).read_text():
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the child lives on")
+
+
+def test_run_ends_the_children_of_a_command_that_has_ended(tmp_path):
+    with pytest.raises(gvm.GvmError, match=r"^timeout: leaving was not done within 1 s$"):
+        gvm.run(["sh", "-c", "sleep 29 & echo $! > pid"], ME, env={"PATH": "/bin:/usr/bin"}, cwd=str(tmp_path),
+                deadline=gvm.Deadline(1), what="leaving")
     child = int((tmp_path / "pid").read_text())
     for _attempt in range(50):
         if not os.path.exists("/proc/%d" % child) or "\nState:\tZ" in Path("/proc/%d/status" % child).read_text():
@@ -226,14 +252,95 @@ def present(root: Path, **values):
 
 @pytest.mark.parametrize(("source", "message"), [
     ("--upload-pack=id", r"^source: '--upload-pack=id' is neither a URL nor a path$"),
-    ("https://u:pw@host/gvm.git", r"^source: a password in a URL is seen by every user .* https://u:%s@host/gvm.git here$"
-     % re.escape(redact.REDACTED)),
-], ids=["option", "password"])
+    ("https://u:pw@host/gvm.git", r"^source: a password or token in a URL is seen by every user .* and https://host/gvm\.git here$"),
+    ("https://ghp_0123@host/gvm.git", r"^source: a password or token in a URL is seen by every user .* and https://host/gvm\.git here$"),
+    ("ssh://git:pw@host/gvm.git", r"^source: a password or token in a URL is seen .* and ssh://git@host/gvm\.git here$"),
+    ("http://[bad/", r"^source: http://\[bad/ is no URL: Invalid IPv6 URL$"),
+], ids=["option", "password", "token", "ssh", "no-url"])
 def test_sources_that_are_refused(tmp_path, source, message, monkeypatch):
     monkeypatch.setattr(gvm, "missing_commands", list)
     with pytest.raises(gvm.GvmError, match=message):
         present(tmp_path / "gvm", source=source)
     assert not (tmp_path / "gvm").exists()
+
+
+@pytest.mark.parametrize("source", ["https://host/gvm.git", "ssh://git@host/gvm.git", "git@host:gvm.git", "/srv/gvm.bundle"])
+def test_sources_that_are_allowed(source):
+    gvm.check_source(source)
+
+
+@pytest.mark.parametrize(("url", "found"), [
+    ("https://u:s3cret@host/x", ["s3cret"]), ("https://ghp_0123@host/x", ["ghp_0123"]), ("https://host/x", []),
+    ("ssh://git@host/x", []), ("ssh://git:pw@host/x", ["pw"]), ("/srv/x", []), ("http://u:s3cret@[bad/", ["u:s3cret"]), ("http://[bad/", []),
+])
+def test_secrets_in(url, found):
+    assert gvm.secrets_in(url) == found
+
+
+def test_nothing_that_others_can_change_is_run(tmp_path):
+    root = tmp_path / "gvm"
+    layout = gvm.Layout(str(root))
+    (root / "scripts" / "function").mkdir(parents=True)
+    (root / "scripts" / "gvm").write_text("")
+    (root / "gos" / "go1.27.3" / "bin").mkdir(parents=True)
+    (root / "gos" / "go1.27.3" / "bin" / "go").write_text("")
+    gvm.require_closed(layout, ME, "go1.27.3")
+    for path in (tmp_path, root, root / "scripts", root / "scripts" / "function", root / "scripts" / "gvm", root / "gos",
+                 root / "gos" / "go1.27.3", root / "gos" / "go1.27.3" / "bin" / "go"):
+        before = path.stat().st_mode
+        path.chmod(0o777)
+        try:
+            with pytest.raises(gvm.GvmError) as caught:
+                gvm.require_closed(layout, ME, "go1.27.3")
+        finally:
+            path.chmod(before)
+        assert str(caught.value) == ("gvm_root: others could change what is run there: %s is writable by everybody (0777); "
+                                     "close it to them first" % path)
+    # Another version is not run.
+    (root / "gos" / "go1.27.3").chmod(0o777)
+    gvm.require_closed(layout, ME, "go1.26.4")
+
+
+def test_check_mode_refuses_them_too(tmp_path):
+    (tmp_path / "gvm").mkdir()
+    (tmp_path / "gvm").chmod(0o777)
+    for check_mode in (True, False):
+        with pytest.raises(gvm.GvmError, match=r"^gvm_root: others could change what is run there: "):
+            present(tmp_path / "gvm", check_mode=check_mode)
+
+
+def test_the_folders_above_are_made_told_and_unmade(tmp_path, monkeypatch):
+    monkeypatch.setattr(gvm, "missing_commands", list)
+    monkeypatch.setattr(gvm, "_install", lambda *_args: (_ for _ in ()).throw(gvm.GvmError("broken")))
+    root = tmp_path / "a" / "b" / "gvm"
+    made = [str(tmp_path / "a"), str(tmp_path / "a" / "b"), str(root)]
+    assert gvm.make_root(str(root), ME, check_mode=True) == made and not os.path.exists(made[0])
+    changes = changing.Changes("gvm", root=str(tmp_path / "host"))
+    with pytest.raises(gvm.GvmError, match="^broken$"), changes:
+        gvm.present(gvm.Layout(str(root)), ME, source="/none", commit=SHA, changes=changes, deadline=gvm.Deadline(5))
+    assert not os.path.exists(made[0])
+    assert gvm.make_root(str(root), ME) == made and root.is_dir()
+    assert gvm.make_root(str(root), ME) == []
+
+
+def test_no_root_where_others_decide_what_the_names_mean(tmp_path):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(gvm.GvmError, match=r"^gvm_root: others could change what is run there: .*/open is writable by everybody"):
+        gvm.make_root(str(tmp_path / "open" / "a" / "gvm"), ME)
+    assert os.listdir(tmp_path / "open") == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(gvm.GvmError, match=r"^gvm_root: .*/file is no folder$"):
+        gvm.make_root(str(tmp_path / "file" / "gvm"), ME)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
+def test_root_makes_nothing_in_a_folder_of_somebody_else(tmp_path):
+    nobody = gvm.identity("nobody")
+    os.chown(tmp_path, nobody.uid, nobody.gid)
+    with pytest.raises(gvm.GvmError, match=r"^gvm_root: others could change what is run there: .* belongs to nobody; close"):
+        gvm.make_root(str(tmp_path / "a" / "gvm"), ME)
+    assert os.listdir(tmp_path) == []
 
 
 def repository(folder: Path) -> str:

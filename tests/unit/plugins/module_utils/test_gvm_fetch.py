@@ -310,7 +310,7 @@ def test_files(tmp_path):
     assert (tmp_path / "part").read_bytes() == BODY
     with pytest.raises(gvm_fetch.Missing, match=r"^file:///.*/none: there is no such file$"):
         fetch("file://%s/none" % tmp_path, tmp_path / "part")
-    with pytest.raises(GvmError, match="Is a directory"):
+    with pytest.raises(GvmError, match="is no regular file$"):
         fetch("file://%s" % tmp_path, tmp_path / "part")
 
 

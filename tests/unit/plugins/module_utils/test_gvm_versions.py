@@ -422,7 +422,7 @@ def test_unpacked_size(tmp_path):
 
 def parse(**values):
     return gvm_go.parse({"version": "1.27.3", "state": "present", "default": False, "gvm_root": "/opt/gvm", "user": "root", "archive": None,
-                         "source": ["https://go.dev/dl/"], "checksum": None, "known_checksums": {}, "known_versions": KNOWN, "retries": 3,
+                         "archive_remote": True, "source": ["https://go.dev/dl/"], "checksum": None, "known_checksums": {}, "known_versions": KNOWN, "retries": 3,
                          "timeout": 600, **values})
 
 
@@ -435,5 +435,6 @@ def test_all_faults_at_once():
     told, faults = parse(version="1.27", gvm_root="opt", checksum="x", source=["ftp://x"], retries=-1, timeout=0)
     assert told is None and [fault.split(":")[0] for fault in faults] == ["version", "gvm_root", "checksum", "source", "retries", "timeout"]
     assert faults[-2:] == ["retries: -1 is not from 0 to 20", "timeout: 0 is not from 1 to 86400"]
+    assert parse(source=["http://[bad/"])[1] == ["source: http://[bad/ is no URL: Invalid IPv6 URL"]
     assert parse(source=[])[1] == ["source: an empty list, and no archive; give one of them"]
     assert parse(archive="x")[1] == ["archive: 'x' is no absolute path"]

@@ -4,6 +4,10 @@
 """What is declared, what the drop-in shall say, and what is refused; the way over a real host is molecule/service_limits."""
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.goready.preflight.plugins.module_utils import service_limits, systemd, units
+from ansible_collections.goready.preflight.plugins.module_utils.changing import Changes
 from ansible_collections.goready.preflight.plugins.module_utils.service_limits import INFINITY
 
 ALLOWED = "allowed are a whole number from 1 to 1073741824, \"soft:hard\", or {soft, hard}"
@@ -143,6 +148,23 @@ def test_faults(entries: Any, faults: Any) -> None:
     with pytest.raises(service_limits.Faults) as caught:
         service_limits.parse_services(entries)
     assert caught.value.faults == faults
+
+
+@pytest.mark.parametrize(("options", "lock_timeout", "faults"), [
+    pytest.param({}, 120, [], id="defaults"),
+    pytest.param({"timeout": 0.5, "settle": 0}, 0, [], id="short"),
+    pytest.param({"timeout": -1.0}, 120, ["timeout: -1 is no time to wait: allowed are seconds above 0"], id="below-0"),
+    pytest.param({"timeout": 0.0}, 120, ["timeout: 0 is no time to wait: allowed are seconds above 0"], id="none"),
+    pytest.param({"timeout": float("inf"), "settle": float("nan")}, -2, [
+        "timeout: inf is no time to wait: allowed are seconds above 0", "settle: nan is no time to wait: allowed are seconds from 0",
+        "lock_timeout: -2 is no time to wait: allowed are seconds from 0"], id="all"),
+])
+def test_a_wait_has_an_end(options: Any, lock_timeout: float, faults: Any) -> None:
+    found = service_limits.Options(**options).faults(lock_timeout)
+    assert found == faults
+    with pytest.raises(service_limits.Faults) as caught:
+        service_limits.parse_services(["api"], found)
+    assert caught.value.faults == [*faults, "services[0]: 'api' is not a mapping with at least a name"]
 
 
 def test_an_entry_of_preflight_services_is_one() -> None:
@@ -339,6 +361,131 @@ def test_an_environment_file_wins(tmp_path: Path) -> None:
         "or set gomemlimit: \"\"")
     result = machine.predict({"memory_max": "2G"})
     assert result["services"][0]["messages"] == ["GOMEMLIMIT=900MiB of /etc/default/api is below the memory limit and stays"]
+
+
+def test_an_environment_file_that_nobody_writes_into_is_not_waited_for(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, EnvironmentFiles="/etc/default/api (ignore_errors=yes)")
+    (tmp_path / "etc/default").mkdir(parents=True)
+    fifo = tmp_path / "etc/default/api"
+    os.mkfifo(fifo)
+    assert machine.predict({"nofile": 65536})["services"][0]["messages"] == []
+    assert machine.predict({"memory_max": "2G"})["services"][0]["messages"] == [
+        f"{fifo} is no regular file: whether it sets GOMEMLIMIT is not known"]
+
+
+def test_a_kernel_without_user_namespaces(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    (tmp_path / "proc/1/uid_map").unlink()
+    assert machine.predict({"nofile": 600000})["services"][0]["status"] == "effective"
+
+
+@pytest.mark.parametrize("names", [("ssh", "sshd"), ("sshd", "ssh")])
+def test_an_alias_is_the_same_unit(tmp_path: Path, names: tuple[str, str]) -> None:
+    machine = Machine(tmp_path)
+
+    def run(argv: Any, seconds: float) -> tuple[int, str, str]:
+        units_asked = [one for one in argv if one.endswith(".service")]
+        return 0, "\n".join(machine.run(["show", unit], seconds)[1] for unit in units_asked).replace("api.service", "ssh.service"), ""
+
+    host = service_limits.Host(units.Systemd(run), root=str(tmp_path))
+    declared = service_limits.parse_services([{"name": name, "nofile": 65536} for name in names])
+    with pytest.raises(service_limits.Faults) as caught:
+        service_limits.apply(declared, service_limits.Options(), check_mode=True, host=host)
+    assert str(caught.value) == (f"services ({names[1]}): unit: {names[1]}.service is the same unit as {names[0]}.service of {names[0]}: "
+                                 "one is an alias of the other")
+
+
+# --- what ends badly ---------------------------------------------------------------------------------------------------
+
+OURS = "# Written by goready.preflight (service_limits), which also takes it away: state absent.\nfs.nr_open = 2000000\n"
+RAISE = """
+import sys
+from ansible_collections.goready.preflight.plugins.module_utils import changing, service_limits
+host = service_limits.Host(root=sys.argv[1])
+with changing.Changes(service_limits.NAME, root=host.root) as changes:
+    service_limits._raise_nr_open(2000000, service_limits.Ceiling(1048576), host, changes)
+"""
+
+
+def test_killed_while_the_kernel_is_told_of_more_open_files(tmp_path: Path) -> None:
+    Machine(tmp_path)
+    file, journal = tmp_path / "etc/sysctl.d/50-goready-fs.conf", tmp_path / "var/lib/goready-preflight/service_limits.journal"
+    file.parent.mkdir(parents=True)
+    kernel = tmp_path / "proc/sys/fs/nr_open"
+    kernel.unlink()
+    os.mkfifo(kernel)  # nobody reads it: whoever opens it to write stays there
+    with subprocess.Popen([sys.executable, "-c", RAISE, str(tmp_path)], env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))) as done:
+        deadline = time.monotonic() + 20
+        while (not file.exists() or journal.exists()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.2)
+        done.kill()
+    kernel.unlink()
+    kernel.write_text("1048576\n")
+    host = service_limits.Host(root=str(tmp_path))
+    with Changes(service_limits.NAME, root=str(tmp_path)) as changes:
+        assert changes.recovered == []
+        assert file.read_text() == OURS
+        assert service_limits._raise_nr_open(2000000, host.ceiling(), host, changes) == ""
+    assert (kernel.read_text(), file.read_text()) == ("2000000\n", OURS)
+    assert [one["path"] for one in changes.changes] == ["sysctl fs.nr_open"]
+
+
+@pytest.mark.parametrize(("before", "after", "actions"), [
+    pytest.param(None, None, [], id="nothing-was-there"),
+    pytest.param(OURS.replace("2000000", "1500000"), OURS.replace("2000000", "1500000"), [], id="a-lower-value-was-there"),
+    pytest.param(OURS, None, ["removed"], id="of-a-killed-call"),
+])
+def test_a_kernel_that_refuses_more_open_files(tmp_path: Path, before: Any, after: Any, actions: Any) -> None:
+    file = tmp_path / "etc/sysctl.d/50-goready-fs.conf"
+    file.parent.mkdir(parents=True)
+    if before is not None:
+        file.write_text(before)
+    (tmp_path / "proc/sys/fs/nr_open").mkdir(parents=True)  # nothing can be written there
+    with Changes(service_limits.NAME, root=str(tmp_path)) as changes:
+        why = service_limits._raise_nr_open(2000000, service_limits.Ceiling(1048576), service_limits.Host(root=str(tmp_path)), changes)
+    assert why == "/proc/sys/fs/nr_open: Is a directory"
+    assert (file.read_text() if file.exists() else None) == after
+    assert [one["action"] for one in changes.changes] == actions
+
+
+def test_what_cannot_be_taken_back_keeps_its_journal_and_is_taken_back_later(tmp_path: Path) -> None:
+    """Something lies where the old drop-in would be put together; systemd refuses the new one. It is gone before the second
+    service, whose call takes the first one's drop-in back."""
+    api, worker = (tmp_path / f"etc/systemd/system/{name}.service.d/50-goready-limits.conf" for name in ("api", "worker"))
+    journal = tmp_path / "var/lib/goready-preflight/service_limits.journal"
+    machine = Machine(tmp_path)
+    old = service_limits.render({"LimitNOFILE": "2048:524288"})
+    machine.put(str(api.relative_to(tmp_path)), old)
+    block = api.parent / f".{api.name}.{os.getpid()}.goready~"
+    reloads: list[str] = []
+
+    def run(argv: Any, seconds: float) -> tuple[int, str, str]:
+        if "daemon-reload" in argv:
+            reloads.append(api.read_text())
+            if len(reloads) == 1:
+                block.mkdir()
+                return 1, "", "Connection timed out"
+            return 0, "", ""
+        if block.exists():
+            assert journal.exists()
+            block.rmdir()
+        shown = []
+        for unit in [one for one in argv if one.endswith(".service")]:
+            soft = "65536" if unit == "worker.service" and worker.exists() else "1024"
+            text = machine.run(argv, seconds)[1].replace("Id=api.service", f"Id={unit}")
+            shown.append(text.replace("LimitNOFILESoft=1024", f"LimitNOFILESoft={soft}"))
+        return 0, "\n".join(shown), ""
+
+    host = service_limits.Host(units.Systemd(run), root=str(tmp_path))
+    declared = service_limits.parse_services([{"name": name, "nofile": 65536} for name in ("api", "worker")])
+    result = service_limits.apply(declared, service_limits.Options(apply="next_start"), host=host)
+    first, second = result["services"]
+    assert "(taking it back failed: not taken back: /etc/systemd/system/api.service.d/50-goready-limits.conf: Is a directory (how it was " \
+           f"stays in {journal})" in first["failure"]
+    assert (second["status"], worker.exists(), journal.exists()) == ("configured", True, False)
+    assert api.read_text() == old and old in reloads[1:]  # and systemd knows
+    assert result["recovered"] == ["/etc/systemd/system/api.service.d/50-goready-limits.conf"]
 
 
 @pytest.mark.parametrize(("soft", "hard", "entry", "changed"), [
