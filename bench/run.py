@@ -179,7 +179,7 @@ def save(results: dict[str, Any], path: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hosts", type=int, nargs="+", default=[1, 10, 50], help="how many SSH hosts, one run each")
+    parser.add_argument("--hosts", type=int, nargs="*", default=[1, 10, 50], help="how many SSH hosts, one run each; nothing leaves it out")
     parser.add_argument("--rounds", type=int, default=3, help="how often each command runs; the median counts")
     parser.add_argument("--mend", type=int, default=10, help="SSH hosts for the remediation; 0 leaves it out")
     parser.add_argument("--stand-ins", type=int, default=300, help="hosts for the controller's own cost; 0 leaves it out")

@@ -4,18 +4,20 @@
 """How people and units get a Go: links, a profile, shell start files, a file for EnvironmentFile=.
 
 What stood in a place before is kept in a record on the host, so that taking it away again, or moving it to another place, leaves
-the host as it was. Everything happens in one transaction.
+the host as it was. Everything happens in one transaction; what is below a user's home is touched with that user's rights.
 """
 from __future__ import annotations
 
 import json
 import os
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.goready.preflight.plugins.module_utils.changing import Changes
+from ansible_collections.goready.preflight.plugins.module_utils.readfile import read_regular
+from ansible_collections.goready.preflight.plugins.module_utils.userfiles import Identity, UserChanges
 
 TOOLS = ("go", "gofmt")
+RECORD_LIMIT = 1 << 20
 # systemd's own (systemd.exec(5), "$PATH"): a unit with the file has the same commands as one without.
 UNIT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MARK = "goready.preflight go_environment"
@@ -26,7 +28,8 @@ _BLOCK = re.compile(re.escape(BEGIN) + r"(?:.*\n)*?" + re.escape(END))
 
 
 class Wanted(NamedTuple):
-    """What there shall be. Empty strings: not that. ``owner``: (uid, gid) of what is made in a user's home."""
+    """What there shall be. Empty strings: not that. ``homes``: the paths of the home of ``who``, with and without symbolic links;
+    everything below belongs to that user."""
 
     goroot: str = ""
     links_dir: str = ""
@@ -34,7 +37,12 @@ class Wanted(NamedTuple):
     environment_file: str = ""
     rc_files: Sequence[str] = ()
     gopath: str = ""
-    owner: Optional[Tuple[int, int]] = None
+    who: Optional[Identity] = None
+    homes: Sequence[str] = ()
+
+    def whose(self, path: str) -> Optional[Identity]:
+        """The user whose path it is, None for the system's."""
+        return self.who if any(path.startswith(home + "/") for home in self.homes) else None
 
 
 def shell_lines(goroot: str, gopath: str = "") -> str:
@@ -81,6 +89,11 @@ def without_block(text: str) -> str:
     return _BLOCK.sub("", text)
 
 
+def only_block(text: str) -> str:
+    """What a difference shows of a shell start file: the rest of it is nobody's business, and may be a token."""
+    return "".join(_BLOCK.findall(text))
+
+
 def record_path(user: str) -> str:
     """Where what was made is remembered: in a folder that every host has."""
     if os.geteuid() != 0:
@@ -104,15 +117,14 @@ def read_record(user: str) -> Dict[str, Dict[str, Any]]:
     """What was made for a user, as :func:`parse_record` gives it. Raises ValueError with the record's path."""
     path = record_path(user)
     try:
-        with open(path, "rb") as stream:
-            return parse_record(stream.read())
+        return parse_record(read_regular(path, RECORD_LIMIT))
     except FileNotFoundError:
         return {}
     except ValueError as exc:
-        raise ValueError("%s: %s; move it away" % (path, exc)) from None
+        raise ValueError("%s: %s; move it away" % (path, str(exc).replace(path + " ", "it ", 1))) from None
 
 
-def apply(changes: Changes, wanted: Wanted, record: str) -> None:
+def apply(changes: UserChanges, wanted: Wanted, record: str) -> None:
     """Let the host be as ``wanted`` says; an empty one takes everything back. Raises ValueError with what is in the way."""
     try:
         made = parse_record(changes.read(record))
@@ -120,16 +132,18 @@ def apply(changes: Changes, wanted: Wanted, record: str) -> None:
         raise ValueError("%s: %s; move it away" % (record, exc)) from None
     todo = _todo(changes, wanted, made)
     for path in sorted(set(made) - set(todo), key=_folders_last(made)):
-        _take_back(changes, path, made.pop(path))
+        with changes.of(wanted.whose(path)):
+            _take_back(changes, path, made.pop(path))
     for path, entry in todo.items():
-        made[path] = _make(changes, path, entry, made.get(path), wanted)
+        with changes.of(wanted.whose(path)):
+            made[path] = _make(changes, path, entry, made.get(path), wanted)
     if made:
         changes.write(record, json.dumps({"made": made}, indent=1, sort_keys=True) + "\n")
     else:
         changes.remove(record)
 
 
-def _todo(changes: Changes, wanted: Wanted, made: Mapping[str, Mapping[str, Any]]) -> Dict[str, Tuple[str, str]]:
+def _todo(changes: UserChanges, wanted: Wanted, made: Mapping[str, Mapping[str, Any]]) -> Dict[str, Tuple[str, str]]:
     """``{path: (kind, content)}`` in the order of making: folders before what is in them."""
     files: Dict[str, Tuple[str, str]] = {}
     if not wanted.goroot:
@@ -148,7 +162,10 @@ def _todo(changes: Changes, wanted: Wanted, made: Mapping[str, Mapping[str, Any]
     for path in files:
         folder = os.path.dirname(path)
         missing = []
-        while folder not in ("", "/") and (folder in made or changes.state(folder).kind == "absent"):
+        while folder not in ("", "/"):
+            with changes.of(wanted.whose(folder)):
+                if folder not in made and changes.state(folder).kind != "absent":
+                    break
             missing.append(folder)
             folder = os.path.dirname(folder)
         for one in reversed(missing):
@@ -161,11 +178,11 @@ def _folders_last(made: Mapping[str, Mapping[str, Any]]) -> Any:
     return lambda path: (made[path]["kind"] == "directory", -len(path), path)
 
 
-def _make(changes: Changes, path: str, entry: Tuple[str, str], known: Optional[Dict[str, Any]], wanted: Wanted) -> Dict[str, Any]:
+def _make(changes: UserChanges, path: str, entry: Tuple[str, str], known: Optional[Dict[str, Any]], wanted: Wanted) -> Dict[str, Any]:
     kind, content = entry
     now = changes.state(path)
     if kind == "directory":
-        changes.directory(path, owner=wanted.owner)
+        changes.directory(path)
         return {"kind": kind, "before": None, "set": None}
     if kind == "link":
         if now.kind not in ("absent", "link"):
@@ -181,17 +198,18 @@ def _make(changes: Changes, path: str, entry: Tuple[str, str], known: Optional[D
     if kind == "file":
         if now.kind != "absent" and HEADER not in text:
             raise ValueError("%s is there already and was not written by this module: move it away or choose another path" % path)
-        changes.write(path, content, owner=(0, 0) if os.geteuid() == 0 else None)
+        changes.write(path, content, owner=(0, 0) if os.geteuid() == 0 and wanted.whose(path) is None else None)
         return {"kind": kind, "before": None, "set": None}
     missing = known["before"] == "missing" if known else now.kind == "absent"
+    changes.shown[path] = only_block
     if now.kind == "absent":
-        changes.write(path, with_block("", content), owner=wanted.owner)
+        changes.write(path, with_block("", content))
     else:
         changes.write(path, _bytes(with_block(text, content)), mode=now.mode)
     return {"kind": kind, "before": "missing" if missing else None, "set": None}
 
 
-def _take_back(changes: Changes, path: str, entry: Mapping[str, Any]) -> None:
+def _take_back(changes: UserChanges, path: str, entry: Mapping[str, Any]) -> None:
     """What somebody has changed since is theirs and stays."""
     now = changes.state(path)
     if entry["kind"] == "directory":
@@ -204,6 +222,7 @@ def _take_back(changes: Changes, path: str, entry: Mapping[str, Any]) -> None:
     elif entry["kind"] == "file" and now.kind == "file" and HEADER.encode("utf-8") in now.content:
         changes.remove(path)
     elif entry["kind"] == "block" and now.kind == "file":
+        changes.shown[path] = only_block
         rest = without_block(_text(now.content))
         if not rest and entry["before"] == "missing":
             changes.remove(path)
@@ -218,13 +237,3 @@ def _text(content: bytes) -> str:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
-
-
-def symbolic(home: str, paths: Sequence[str]) -> List[str]:
-    """Those of the paths that reach out of ``home`` through a symbolic link below it: its owner could send root anywhere."""
-    found = []
-    for path in paths:
-        if path.startswith(home + "/") and os.path.realpath(os.path.dirname(path)) != os.path.normpath(
-                os.path.join(os.path.realpath(home), os.path.relpath(os.path.dirname(path), home))):
-            found.append(path)
-    return found

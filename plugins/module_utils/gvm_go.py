@@ -20,8 +20,9 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 from urllib.parse import quote
 
 from ansible_collections.goready.preflight.plugins.module_utils import changing, elf, goarch, goenv, goversion, gvm, gvm_fetch, redact
-from ansible_collections.goready.preflight.plugins.module_utils.gvm import Deadline, GvmError, Identity, Layout, read_text
+from ansible_collections.goready.preflight.plugins.module_utils.gvm import Deadline, GvmError, Layout, read_text
 from ansible_collections.goready.preflight.plugins.module_utils.readfile import open_regular
+from ansible_collections.goready.preflight.plugins.module_utils.userfiles import Identity, acting_as
 
 #: What gvm's scripts/install maps rightly and the collection is tested on.
 ARCHITECTURES = ("amd64", "arm64")
@@ -401,10 +402,10 @@ def present(layout: Layout, who: Identity, wanted: Wanted, *, changes: changing.
         if os.path.isdir(layout.root):
             gvm.require_closed(layout, who, name)
         # Its folders are read with its own rights.
-        with gvm.acting_as(who):
+        with acting_as(who):
             return _predict(layout, wanted, arch, changes, deadline, problems)
     gvm.require_closed(layout, who, name)
-    with gvm.acting_as(who), gvm.locked(layout, deadline) as lock, _scratch(layout) as scratch:
+    with acting_as(who), gvm.locked(layout, deadline) as lock, _scratch(layout) as scratch:
         changes.recovered += take_back(layout, name, arch)
         found = inspect(layout, name, arch)
         if found.kind == "whole":
@@ -609,7 +610,7 @@ def absent(layout: Layout, who: Identity, version: str, *, changes: changing.Cha
     if planned:
         gvm.refuse_if_used(name, [layout.goroot(name), layout.packages(name)])
     if not changes.check_mode:
-        with gvm.acting_as(who):
+        with acting_as(who):
             if not (planned or os.path.lexists(layout.unfinished(name)) or _traces(layout, name, arch)):
                 return answer
             with gvm.locked(layout, deadline):

@@ -127,7 +127,7 @@ class Proxy:
             ours = False
         going, taken = self._removable(nginx) if ours else ([], [])
         if ours and nginx.present and "nginx" not in going:
-            self.warnings.append("nginx was installed for the proxy, and other packages or their user want it now: it stays")
+            self.warnings.append("nginx was installed for the proxy, and other packages need it now: it stays")
             ours = False
         if ours:
             self._consent("nginx was installed for the proxy and has to be removed with it")
@@ -358,6 +358,10 @@ class Proxy:
             taken = self._purged([*going, name])
             if taken is not None and set(taken) <= ours - manual:
                 going, result = [*going, name], taken
+        if nginx.present and "nginx" not in going:
+            rc, _out, err = self._apt(["purge", "--simulate", "nginx"], check=False)
+            if rc:
+                raise ProxyError("apt cannot purge nginx: %s" % _last(err))
         return going, result
 
     def _purged(self, packages: Sequence[str]) -> Optional[List[str]]:
@@ -464,7 +468,9 @@ class Proxy:
                     changes.remove_directory(HOME)
                     changes.commit()
                     return ""
-                said = "nginx stays, for others use it by now (%s)" % ", ".join(others[:5] or ["other packages"])
+                said = "nginx stays, for other packages need it"
+                if others:
+                    said = "nginx stays, for it serves others by now (%s)" % ", ".join(others[:5])
             if nginx.active:
                 rc, _out, _err = self._run([NGINX, "-t"])
                 if rc == 0:

@@ -118,7 +118,10 @@ def service(name: str, backend: str, allow: Iterable[object]) -> Service:
     """A checked service; ValueError says what is wrong."""
     if not _NAME.match(name):
         raise ValueError("the name %r cannot be part of a URL's path: letters, digits and @ _ . - are" % name)
-    target = httpprobe.parse_url(backend)
+    try:
+        target = httpprobe.parse_url(backend)
+    except ValueError as exc:
+        raise ValueError(redact.redact_text(str(exc))) from None
     if target.authorization:
         raise ValueError("its URL holds credentials: the proxy asks for its own, and hands none on")
     if target.unix.startswith("@"):

@@ -50,7 +50,9 @@ options:
     type: str
     default: ""
   user:
-    description: The user whose Go it is. What is made below the user's home then belongs to that user. Empty for everybody's.
+    description:
+      - The user whose Go it is. Empty for everybody's.
+      - What is below the user's home is made with that user's rights, and belongs to that user.
     type: str
     default: ""
 attributes:
@@ -58,7 +60,7 @@ attributes:
     description: Tells every path that would change.
     support: full
   diff_mode:
-    description: Shows the difference of every file and link.
+    description: Shows the difference of every file and link; of a shell start file, the block only.
     support: full
   platform:
     description: Hosts it can change.
@@ -117,40 +119,40 @@ recovered:
 
 import os  # noqa: E402
 import pwd  # noqa: E402
-from typing import Any, Dict  # noqa: E402
+from typing import Any, Dict, List, Optional  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
 from ansible_collections.goready.preflight.plugins.module_utils import go_environment  # noqa: E402
-from ansible_collections.goready.preflight.plugins.module_utils.changing import Busy, Changes  # noqa: E402
+from ansible_collections.goready.preflight.plugins.module_utils.changing import Busy  # noqa: E402
+from ansible_collections.goready.preflight.plugins.module_utils.userfiles import Identity, UserChanges, identity  # noqa: E402
 
 
 def change(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """The result for validated module arguments. Raises ValueError, OSError or Busy with one sentence."""
-    owner = None
+    who: Optional[Identity] = None
+    homes: List[str] = []
     record = go_environment.record_path(params["user"])
-    places: Dict[str, str] = {}
     if params["user"]:
         try:
             account = pwd.getpwnam(params["user"])
         except KeyError:
             raise ValueError("user: there is no user %s on this host" % params["user"]) from None
-        paths = [params["links_dir"] + "/go"] if params["links_dir"] else []
-        crooked = go_environment.symbolic(account.pw_dir, [*paths, *params["rc_files"]])
-        if crooked and os.geteuid() == 0:
-            raise ValueError("%s: its folder is a symbolic link out of its place, which root does not follow in a home" % crooked[0])
-        owner = (account.pw_uid, account.pw_gid)
-    if os.geteuid() != 0:
-        home = os.path.expanduser("~")
-        places = {"state_dir": home + "/.goready-preflight", "lock_dir": home + "/.goready-preflight"}
-    wanted = go_environment.Wanted()
+        who = identity(account.pw_name, account.pw_uid, account.pw_gid)
+        # A home of "/" is that of a service, and everything is not its own.
+        homes = [home for home in dict.fromkeys((account.pw_dir.rstrip("/"), os.path.realpath(account.pw_dir))) if home not in ("", "/")]
+    wanted = go_environment.Wanted(who=who, homes=homes)
     if params["state"] == "present":
         if not os.path.exists(params["goroot"] + "/bin/go") and not check_mode:
             raise ValueError("goroot: there is no %s/bin/go" % params["goroot"])
         wanted = go_environment.Wanted(
             goroot=params["goroot"], links_dir=params["links_dir"], profile=params["profile"],
-            environment_file=params["environment_file"], rc_files=params["rc_files"], gopath=params["gopath"], owner=owner)
-    with Changes("go_environment", check_mode=check_mode, **places) as changes:
+            environment_file=params["environment_file"], rc_files=params["rc_files"], gopath=params["gopath"], who=who, homes=homes)
+        theirs = [path for path in (params["links_dir"] + "/go", params["profile"], params["environment_file"], *params["rc_files"])
+                  if wanted.whose(path)]
+        if theirs and not os.path.isdir(homes[0]):
+            raise ValueError("%s: the home of %s, %s, is no folder" % (theirs[0], params["user"], homes[0]))
+    with UserChanges("go_environment", check_mode=check_mode) as changes:
         go_environment.apply(changes, wanted, record)
     return changes.as_result()
 
@@ -171,9 +173,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     faults = [
-        "%s: %r is no absolute path" % (key, value)
+        "%s: %r is no absolute path without . and .. in it" % (key, value)
         for key in ("goroot", "links_dir", "profile", "environment_file", "rc_files")
-        for value in (module.params[key] if key == "rc_files" else [module.params[key]]) if value and not value.startswith("/")
+        for value in (module.params[key] if key == "rc_files" else [module.params[key]])
+        if value and (not value.startswith("/") or {".", ".."} & set(value.split("/")))
     ]
     if faults:
         module.fail_json(msg="; ".join(faults))

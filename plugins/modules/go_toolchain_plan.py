@@ -295,6 +295,10 @@ host:
       description: Whether there is a gvm.
       returned: success
       type: bool
+    half:
+      description: Whether a killed installation or removal of gvm has left something there.
+      returned: success
+      type: bool
     packages:
       description: The packages that are missing.
       returned: success

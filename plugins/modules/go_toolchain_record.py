@@ -84,7 +84,6 @@ recovered:
   elements: str
 """
 
-import os  # noqa: E402
 from typing import Any, Dict  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
@@ -96,10 +95,8 @@ from ansible_collections.goready.preflight.plugins.module_utils.changing import 
 def change(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """The result for validated module arguments. Raises ValueError, OSError or Busy."""
     path = go_toolchain.record_path(params["user"])
-    own = os.path.expanduser("~/.goready-preflight")
-    places = {} if os.geteuid() == 0 else {"state_dir": own, "lock_dir": own}
     named = go_toolchain.Made(params["gvm_root"], params["versions"])
-    with Changes("go_toolchain_record", check_mode=check_mode, **places) as changes:
+    with Changes("go_toolchain_record", check_mode=check_mode) as changes:
         try:
             known = go_toolchain.parse_made(changes.read(path))
         except ValueError as exc:

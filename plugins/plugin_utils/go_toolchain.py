@@ -205,7 +205,8 @@ def decide(values: Mapping[str, Any], host: Mapping[str, Any], exists: Any = Pat
         "claim": {"gvm_root": "" if host["gvm"] or not present else root,
                   "versions": [version for version in dict.fromkeys(versions) if version not in there]},
         # Where there is none, a removal was killed before it could be forgotten.
-        "release": {"gvm_root": root if gvm_goes or not (present or host["gvm"] or host["half"]) else "", "versions": list(made["versions"]) if not present else remove},
+        "release": {"gvm_root": root if gvm_goes or not (present or host["gvm"] or host["half"]) else "",
+                    "versions": list(made["versions"]) if not present else remove},
         # A user's own Go changes nothing for the rest of the machine; packages do. To take everybody's Go away is to change it too.
         "needs_consent": not values["user"] or bool(missing),
         "consent": CONSENT in policy.words_of_consent(values["consent"]),

@@ -34,3 +34,18 @@ def test_what_became_of_the_services_is_told(wrong, answer, text):
 ])
 def test_where_the_controller_would_meet_the_proxy(listen, peer, door):
     assert pprof_proxy._door(Settings(listen, certificate="/c", key="/k"), peer) == door
+
+
+ADMITS = "api: 10.0.0.5:80 admits 10.0.0.9, which is not in the allow-list []"
+
+
+@pytest.mark.parametrize(("answer", "told"), [
+    pytest.param(None, f"from the controller, {ADMITS} (and 1 more)", id="nothing-was-changed"),
+    pytest.param({"changed": True}, f"from the controller, {ADMITS} (and 1 more); the proxy serves api, shop no longer, and how it did "
+                                    "before does not come back", id="taken-away"),
+    pytest.param({"failed": True, "msg": "apt-get purge failed: E: a lock"},
+                 f"from the controller, {ADMITS} (and 1 more); api, shop could not be taken away from the proxy: "
+                 "apt-get purge failed: E: a lock", id="not-taken-away"),
+])
+def test_what_is_said_of_the_removal_is_what_became_of_it(answer, told):
+    assert pprof_proxy._told([ADMITS, "another"], ["api", "shop"], answer) == told

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.goready.preflight.plugins.module_utils import go_environment
-from ansible_collections.goready.preflight.plugins.module_utils.changing import Changes
 from ansible_collections.goready.preflight.plugins.module_utils.go_environment import Wanted
+from ansible_collections.goready.preflight.plugins.module_utils.userfiles import Identity, UserChanges
 
 OLD, NEW = "/opt/gvm/gos/go1.26.4", "/opt/gvm/gos/go1.27.3"
 EVERYTHING = Wanted(goroot=NEW, links_dir="/usr/local/bin", profile="/etc/profile.d/zz-go.sh", environment_file="/etc/default/go",
@@ -32,7 +32,7 @@ def host(tmp_path):
 
 
 def call(root, wanted, *, check_mode=False):
-    with Changes("go_environment", check_mode=check_mode, root=str(root)) as changes:
+    with UserChanges("go_environment", check_mode=check_mode, root=str(root)) as changes:
         go_environment.apply(changes, wanted, RECORD)
     return changes
 
@@ -143,6 +143,62 @@ def test_what_is_in_the_way_is_told_and_nothing_is_changed(host, plant, message)
         with pytest.raises(ValueError, match="^" + message.replace("(", r"\(") + "$"):
             call(host, EVERYTHING, check_mode=check_mode)
         assert listing(host) == before
+
+
+SOMEBODY = Identity("somebody", 4711, 4711, (4711,))
+THEIRS = Wanted(goroot=NEW, links_dir="/home/d/.local/bin", environment_file="/etc/go/env",
+                rc_files=("/home/d/.bashrc", "/home/d/.profile"), who=SOMEBODY, homes=("/home/d",))
+
+
+@pytest.fixture
+def home(host, tmp_path):
+    """The home of SOMEBODY, who can reach it."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and str(folder) != "/":
+            folder.chmod(folder.stat().st_mode | 0o011)
+    place = host / "home/d"
+    place.mkdir(parents=True)
+    (place / ".bashrc").write_text("export TOKEN=s3cret\n")
+    for path in (place, place / ".bashrc"):
+        os.chown(path, SOMEBODY.uid, SOMEBODY.gid)
+    return place
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+
+
+@needs_root
+def test_what_is_in_a_home_belongs_to_its_user_and_nothing_else(host, home):
+    before = listing(host)
+    said = call(host, THEIRS, check_mode=True).changes
+    assert call(host, THEIRS).changes == said
+    owners = {path: os.lstat(host / path).st_uid for path in (
+        "home/d/.local", "home/d/.local/bin", "home/d/.local/bin/go", "home/d/.bashrc", "home/d/.profile", "etc/go", "etc/go/env",
+        RECORD[1:])}
+    assert owners == {path: 4711 if path.startswith("home/") else 0 for path in owners}
+    assert not call(host, THEIRS).changed
+    call(host, Wanted(who=SOMEBODY, homes=THEIRS.homes))
+    assert listing(host) == before
+
+
+@needs_root
+@pytest.mark.parametrize("planted", ["home/d/.local", "home/d/.local/bin"])
+def test_a_link_in_a_home_leads_root_nowhere(host, home, planted):
+    (host / "etc/cron.d").mkdir()
+    (host / planted).parent.mkdir(exist_ok=True)
+    (host / planted).symlink_to(host / "etc/cron.d")
+    with pytest.raises(PermissionError):
+        call(host, THEIRS)
+    assert os.listdir(host / "etc/cron.d") == []
+    assert (home / ".bashrc").read_text() == "export TOKEN=s3cret\n"
+
+
+@needs_root
+def test_a_difference_shows_nothing_of_a_start_file_but_the_block(host, home):
+    block = go_environment.with_block("", go_environment.shell_lines(NEW))
+    for wanted, before, after in ((THEIRS, "", block), (Wanted(who=SOMEBODY, homes=THEIRS.homes), block, "")):
+        (entry,) = [entry for entry in call(host, wanted).diff if entry["after_header"] == "/home/d/.bashrc"]
+        assert (entry["before"], entry["after"]) == (before, after)
 
 
 # What is /bin/sh somewhere: Debian's, Red Hat's, Alpine's; and zsh, which reads the same files where it is told to.

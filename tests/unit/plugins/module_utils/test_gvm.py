@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import subprocess
 import time
 from pathlib import Path
@@ -271,7 +270,8 @@ def test_sources_that_are_allowed(source):
 
 @pytest.mark.parametrize(("url", "found"), [
     ("https://u:s3cret@host/x", ["s3cret"]), ("https://ghp_0123@host/x", ["ghp_0123"]), ("https://host/x", []),
-    ("ssh://git@host/x", []), ("ssh://git:pw@host/x", ["pw"]), ("/srv/x", []), ("http://u:s3cret@[bad/", ["u:s3cret"]), ("http://[bad/", []),
+    ("ssh://git@host/x", []), ("ssh://git:pw@host/x", ["pw"]), ("/srv/x", []),
+    ("http://u:s3cret@[bad/", ["u:s3cret"]), ("http://[bad/", []),
 ])
 def test_secrets_in(url, found):
     assert gvm.secrets_in(url) == found
@@ -316,7 +316,7 @@ def test_the_folders_above_are_made_told_and_unmade(tmp_path, monkeypatch):
     made = [str(tmp_path / "a"), str(tmp_path / "a" / "b"), str(root)]
     assert gvm.make_root(str(root), ME, check_mode=True) == made and not os.path.exists(made[0])
     changes = changing.Changes("gvm", root=str(tmp_path / "host"))
-    with pytest.raises(gvm.GvmError, match="^broken$"), changes:
+    with pytest.raises(gvm.GvmError, match=r"^broken$"), changes:
         gvm.present(gvm.Layout(str(root)), ME, source="/none", commit=SHA, changes=changes, deadline=gvm.Deadline(5))
     assert not os.path.exists(made[0])
     assert gvm.make_root(str(root), ME) == made and root.is_dir()

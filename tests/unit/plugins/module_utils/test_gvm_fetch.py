@@ -8,6 +8,7 @@ import base64
 import contextlib
 import http.server
 import json
+import os
 import re
 import socket
 import threading
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.goready.preflight.plugins.module_utils import gvm_fetch
+from ansible_collections.goready.preflight.plugins.module_utils import gvm, gvm_fetch
 from ansible_collections.goready.preflight.plugins.module_utils.gvm import Deadline, GvmError
 
 A, B = "a" * 64, "b" * 64
@@ -304,13 +305,43 @@ def test_https_is_not_left_by_a_redirect():
         gvm_fetch._SameHost().redirect_request(request, None, 302, "Found", {}, "http://mirror.example/x")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
+def test_a_user_gets_nothing_that_only_root_may_read(tmp_path):
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and str(folder) != "/":
+            folder.chmod(folder.stat().st_mode | 0o011)
+    (tmp_path / "shadow").write_bytes(BODY)
+    (tmp_path / "shadow").chmod(0o600)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "go.tar.gz").symlink_to(tmp_path / "shadow")
+    nobody = gvm.identity("nobody")
+    os.chown(theirs, nobody.uid, nobody.gid)
+    for options in ({}, {"pushed": True}):
+        with gvm.acting_as(nobody), pytest.raises((GvmError, ValueError)):
+            fetch("file://%s/go.tar.gz" % theirs, theirs / "part", **options)
+        assert not (theirs / "part").exists()
+    # What Ansible has pushed lies in a folder that only its own user can enter.
+    with gvm.acting_as(nobody):
+        fetch("file://%s/shadow" % tmp_path, theirs / "part", pushed=True)
+    assert (theirs / "part").read_bytes() == BODY and (theirs / "part").stat().st_uid == nobody.uid
+
+
+def test_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(GvmError, match=r"is no regular file$"):
+        fetch("file://%s/fifo" % tmp_path, tmp_path / "part")
+    with pytest.raises(ValueError, match=r"is no regular file$"):
+        gvm_fetch.hash_file(str(tmp_path / "fifo"), Deadline(5))
+
+
 def test_files(tmp_path):
     (tmp_path / "a b").write_bytes(BODY)
     fetch("file://%s/a%%20b" % tmp_path, tmp_path / "part")
     assert (tmp_path / "part").read_bytes() == BODY
     with pytest.raises(gvm_fetch.Missing, match=r"^file:///.*/none: there is no such file$"):
         fetch("file://%s/none" % tmp_path, tmp_path / "part")
-    with pytest.raises(GvmError, match="is no regular file$"):
+    with pytest.raises(GvmError, match=r"is no regular file$"):
         fetch("file://%s" % tmp_path, tmp_path / "part")
 
 

@@ -422,8 +422,8 @@ def test_unpacked_size(tmp_path):
 
 def parse(**values):
     return gvm_go.parse({"version": "1.27.3", "state": "present", "default": False, "gvm_root": "/opt/gvm", "user": "root", "archive": None,
-                         "archive_remote": True, "source": ["https://go.dev/dl/"], "checksum": None, "known_checksums": {}, "known_versions": KNOWN, "retries": 3,
-                         "timeout": 600, **values})
+                         "archive_remote": True, "source": ["https://go.dev/dl/"], "checksum": None, "known_checksums": {},
+                         "known_versions": KNOWN, "retries": 3, "timeout": 600, **values})
 
 
 def test_parse():

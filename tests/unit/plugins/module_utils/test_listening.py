@@ -64,6 +64,8 @@ def test_serves_more(answers, evidence):
 def test_a_declared_url_at_the_port_is_evidence_enough():
     assert listening.serves_more(8080, ["http://127.0.0.1:8080/healthz", "http://127.0.0.1:9090/metrics", "unix:///run/a.sock"]) == [
         "http://127.0.0.1:8080/healthz is declared at this port"]
+    assert listening.serves_more(8080, ["http://u:hunter2@127.0.0.1:8080/healthz?token=hunter2"]) == [
+        "http://u:[redacted]@127.0.0.1:8080/healthz?token=[redacted] is declared at this port"]
 
 
 def test_what_is_no_http_is_something_else():

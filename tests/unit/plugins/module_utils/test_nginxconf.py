@@ -97,6 +97,16 @@ def test_what_cannot_be_read_is_named(monkeypatch):
         nginxconf.assemble("/etc/other.conf", read, glob)
 
 
+def test_files_that_double_each_other_come_to_an_end():
+    def doubling(path):
+        number = int(path.rpartition("/")[2])
+        return f"include {number + 1}; include {number + 1}; a;"
+
+    directives, missing = nginxconf.assemble("/0", doubling, lambda pattern: [pattern])
+    assert {one.partition(": ")[2] for one in missing} == {"included deeper than 40 levels", "more than 20000 includes"}
+    assert len(directives) < nginxconf.INCLUDE_LIMIT
+
+
 def route(text):
     [one] = nginxconf.routes(nginxconf.parse(text))
     return one

@@ -4,8 +4,11 @@
 """What is pure of it; the rest runs on a real host in molecule/pprof_guard."""
 from __future__ import annotations
 
+import os
+
 import pytest
-from ansible_collections.goready.preflight.plugins.module_utils import pprof_bind
+from ansible_collections.goready.preflight.plugins.module_utils import pprof_bind, units
+from ansible_collections.goready.preflight.plugins.module_utils.changing import Changes
 from ansible_collections.goready.preflight.plugins.module_utils.pprof_bind import Wanted
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,3 +74,50 @@ def test_told_by_refuses(environment, argument, message):
 def test_told_by():
     assert pprof_bind.told_by("API_PPROF", None) == "API_PPROF"
     assert pprof_bind.told_by(None, "-pprof") == "-pprof"
+
+
+def test_a_fifo_in_place_of_an_environment_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "env")
+    (tmp_path / "real").write_text("OTHER=1\n API_PPROF = :6060\n")
+    assert pprof_bind._sets(str(tmp_path / "env"), "API_PPROF") is False
+    assert pprof_bind._sets(str(tmp_path / "missing"), "API_PPROF") is False
+    assert pprof_bind._sets(str(tmp_path / "real"), "API_PPROF") is True
+
+
+def test_the_difference_shows_no_password():
+    after = ("# Managed\n[Service]\nExecStart=\nExecStart=/usr/bin/api --password=hunter2 --token hunter2 --db postgres://u:hunter2@h/x"
+             " --debug-addr=127.0.0.1:6060\n")
+    [one] = pprof_bind.shown([{"before_header": "/a", "after_header": "/a", "before": "", "after": after}])
+    assert one == {"before_header": "/a", "after_header": "/a", "before": "", "after": (
+        "# Managed\n[Service]\nExecStart=\nExecStart=/usr/bin/api --password=[redacted] --token [redacted] "
+        "--db postgres://u:[redacted]@h/x --debug-addr=127.0.0.1:6060\n")}
+
+
+class Unready:
+    """A systemd whose first restart is interrupted. It cannot be had from a real one at a point that is known."""
+
+    def __init__(self):
+        self.said = []
+
+    def __getattr__(self, name):
+        def call(*_arguments, **_options):
+            self.said.append(name)
+            if name == "restart" and self.said.count(name) == 1:
+                raise KeyboardInterrupt
+            if name == "wait_active":
+                return units.Waited({}, 0.0)
+            return {"api.service": {"ActiveState": "active", "SubState": "running", "LoadState": "loaded", "MainPID": "1"}}
+        return call
+
+
+def test_whatever_interrupts_the_restart_the_service_runs_again_as_before(tmp_path, monkeypatch):
+    systemd = Unready()
+    monkeypatch.setattr(units, "Systemd", lambda: systemd)
+    monkeypatch.setattr(units, "Restarts", lambda name, real=units.Restarts: real(name, state_dir=str(tmp_path / "state")))
+    changes = Changes("pprof_bind", root=str(tmp_path), lock_dir=str(tmp_path), state_dir=str(tmp_path / "state"))
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt), changes:
+        pprof_bind.Binding(changes, "api.service", timeout=1.0, health="").apply("[Service]\n", None)
+    assert systemd.said.count("restart") == 2
+    assert list((tmp_path / "etc/systemd/system").iterdir()) == []
+    assert not (tmp_path / "state").exists()

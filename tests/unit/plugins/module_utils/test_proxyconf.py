@@ -43,6 +43,9 @@ def test_service(backend, inner, upstream, host):
     ("api", "unix://@api", [], "unix://@api is an abstract socket, which nginx does not know"),
     ("api", "http://127.0.0.1:1/a;b", [], "'http://127.0.0.1:1/a;b' has characters that are not proxied"),
     ("api", "http://127.0.0.1:1/$host", [], "'http://127.0.0.1:1/$host' has characters that are not proxied"),
+    ("api", "http://u:hunter2@127.0.0.1:1/a;b", [], "its URL holds credentials: the proxy asks for its own, and hands none on"),
+    ("api", "http://127.0.0.1:1/a;b?token=hunter2", [], "'http://127.0.0.1:1/a;b?token=[redacted]' has characters that are not proxied"),
+    ("api", "ftp://u:hunter2@127.0.0.1", [], "expected http://, https:// or unix:///, not 'ftp://u:[redacted]@127.0.0.1'"),
     ("api", "http://u:p@127.0.0.1:1", [], "its URL holds credentials: the proxy asks for its own, and hands none on"),
     ("api", "http://127.0.0.1:1", ["0.0.0.0/0"], "'0.0.0.0/0' admits everybody: that is no guard"),
 ])

@@ -4,12 +4,19 @@
 """What a host is needed for is tried on one, by molecule/pprof_guard/tests/test_proxy.py."""
 from __future__ import annotations
 
+import contextlib
+import json
+import ssl
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ansible_collections.goready.preflight.plugins.module_utils import pprof_proxy, proxyconf, proxyproof
+from ansible_collections.goready.preflight.plugins.module_utils.changing import Changes
 from ansible_collections.goready.preflight.plugins.module_utils.proxyproof import Door
 from ansible_collections.goready.preflight.plugins.modules import pprof_proxy as module
 
@@ -83,7 +90,162 @@ def test_without_the_index_another_page_is_asked():
 
 
 def test_a_port_where_nobody_answers_is_a_fault_and_not_a_proof():
-    import time
     proof = proxyproof.prove(Door("127.0.0.1", 1, False), [API], SETTINGS, deadline=time.monotonic() + 5)
     assert proof.faults == ("api: 127.0.0.1:1 does not answer: connection refused",)
     assert (proof.tried, proof.admitted) == (1, None)
+
+
+# As apt 2.6 prints it (Debian 12), with one upgrade and one removal more.
+SIMULATION = """\
+NOTE: This is only a simulation!
+Inst libssl3 [3.0.11-1~deb12u1] (3.0.17-1~deb12u3 Debian-Security:12/oldstable-security [amd64])
+Inst nginx-common (1.22.1-9+deb12u3 Debian:12.12/oldstable [all])
+Inst nginx (1.22.1-9+deb12u3 Debian:12.12/oldstable [amd64])
+Remv lighttpd [1.4.69-1]
+Conf nginx-common (1.22.1-9+deb12u3 Debian:12.12/oldstable [all])
+Purg old* [1]
+"""
+
+
+def test_what_apt_would_do():
+    assert pprof_proxy._simulated(SIMULATION) == (["nginx", "nginx-common"], ["libssl3"], ["lighttpd", "old*"])
+    assert pprof_proxy._simulated("") == ([], [], [])
+
+
+class Apt(pprof_proxy.Proxy):
+    """A Proxy on a host where ``needs`` says which packages each one's removal takes with it, beside itself."""
+
+    needs: dict[str, list[str]] = {}
+    manual = ""
+
+    def _run(self, argv, seconds=0.0):
+        if argv[0] == "apt-mark":
+            return 0, self.manual, ""
+        if "unknown" in argv:
+            return 100, "", "E: Unable to locate package unknown"
+        asked = argv[argv.index("--simulate") + 1:]
+        gone = sorted({name for one in asked for name in [one, *self.needs.get(one, [])]})
+        return 0, "".join(f"Purg {name} [1]\n" for name in gone), ""
+
+
+@pytest.mark.parametrize(("packages", "needs", "manual", "going"), [
+    pytest.param(["libx", "nginx", "nginx-common"], {"nginx-common": ["nginx"], "libx": ["nginx"]}, "nginx\nvim\n",
+                 ["nginx", "nginx-common", "libx"], id="all"),
+    pytest.param(["libx", "nginx"], {"libx": ["nginx", "gimp"]}, "nginx\n", ["nginx"], id="somebody-else-needs-it"),
+    pytest.param(["libx", "nginx"], {}, "nginx\nlibx\n", ["nginx"], id="somebody-wants-it"),
+    pytest.param(["libx", "nginx"], {"nginx": ["needs-nginx"], "libx": ["nginx", "needs-nginx"]}, "nginx\n", [], id="nginx-is-needed"),
+    pytest.param(["nginx", "unknown"], {}, "nginx\n", ["nginx"], id="apt-knows-it-no-longer"),
+    pytest.param([], {}, "", [], id="none"),
+])
+def test_what_is_purged(tmp_path, packages, needs, manual, going):
+    apt = Apt(Changes("pprof_proxy", root=str(tmp_path)), install=True)
+    apt.needs, apt.manual = needs, manual
+    found, taken = apt._removable(pprof_proxy.Nginx(True, True, True, False, tuple(packages)))
+    assert found == going
+    assert set(taken) <= set(packages)
+
+
+def test_an_nginx_that_apt_cannot_purge_is_not_taken_for_somebody_elses(tmp_path):
+    apt = Apt(Changes("pprof_proxy", root=str(tmp_path)), install=True)
+    apt._apt = lambda arguments, check=True: (100, "", "E: Held packages were changed\n")
+    with pytest.raises(pprof_proxy.ProxyError, match=r"^apt cannot purge nginx: E: Held packages were changed$"):
+        apt._removable(pprof_proxy.Nginx(True, True, True, False, ("nginx",)))
+
+
+def test_after_a_killed_apt_the_marks_say_nothing(tmp_path):
+    apt = Apt(Changes("pprof_proxy", root=str(tmp_path)), install=True)
+    apt.manual = "nginx\nlibx\n"
+    assert apt._removable(pprof_proxy.Nginx(True, True, True, True, ("libx", "nginx")))[0] == ["nginx", "libx"]
+
+
+@pytest.mark.parametrize("content", ["[1]", "7", "{", '{"packages": "nginx"}', '{"packages": ["-o"]}', '{"packages": [7]}'])
+def test_a_marker_that_nobody_wrote(tmp_path, content):
+    path = tmp_path / pprof_proxy.MARKER.lstrip("/")
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    proxy = pprof_proxy.Proxy(Changes("pprof_proxy", root=str(tmp_path)), install=True)
+    with pytest.raises(pprof_proxy.ProxyError) as caught:
+        proxy._nginx()
+    assert str(caught.value) == f"{pprof_proxy.MARKER} is not as it was written; remove it where nginx is the host's own"
+
+
+def test_the_marker_as_it_is_written(tmp_path):
+    path = tmp_path / pprof_proxy.MARKER.lstrip("/")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"packages": ["libc6:arm64", "nginx"], "state": "installed", "welcome": True}))
+    assert pprof_proxy.Proxy(Changes("pprof_proxy", root=str(tmp_path)), install=True)._marker()["packages"] == ["libc6:arm64", "nginx"]
+
+
+class Untaken(pprof_proxy.Proxy):
+    """A Proxy whose apt cannot remove anything."""
+
+    def _run(self, argv, seconds=0.0):
+        return (100, "", "E: a lock") if "purge" in argv and "--simulate" not in argv else (0, "", "")
+
+    def _others(self):
+        return []
+
+
+def test_what_could_not_be_purged_stays_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(pprof_proxy, "NGINX", "/bin/true")  # it is there still
+    monkeypatch.setattr(pprof_proxy.units.Systemd, "show", lambda self, names: {one: {"ActiveState": "inactive"} for one in names})
+    path = tmp_path / pprof_proxy.MARKER.lstrip("/")
+    path.parent.mkdir(parents=True)
+    path.write_text('{"packages": ["nginx"], "state": "installed"}')
+    said = Untaken(Changes("pprof_proxy", root=str(tmp_path)), install=True)._take_back(
+        pprof_proxy.Nginx(False, False, False, False, ()), installed=True)
+    assert said == "and it could not all be taken back: apt-get purge failed: E: a lock"
+    assert path.exists()
+
+
+CERTIFICATE = Path(__file__).parents[2] / "fixtures" / "pprof" / "tls.pem"
+
+
+@contextlib.contextmanager
+def tls_server():
+    """(port, the Authorization headers it has seen)."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(self.headers.get("Authorization"))
+            self.send_response(401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_words):
+            return
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as one:
+        one.socket = context.wrap_socket(one.socket, server_side=True)
+        threading.Thread(target=one.serve_forever, daemon=True).start()
+        yield one.server_address[1], seen
+        one.shutdown()
+
+
+def test_credentials_go_to_the_hosts_own_certificate_only(tmp_path):
+    own = pprof_proxy.fingerprint(SETTINGS._replace(certificate=str(CERTIFICATE), key=str(CERTIFICATE)))
+    with tls_server() as (port, seen):
+        assert proxyproof.ask(Door("127.0.0.1", port, True, own), "GET", "/", authorization="Bearer secret").status == 401
+        assert seen == ["Bearer secret"]
+        reply = proxyproof.ask(Door("127.0.0.1", port, True, "0" * 64), "GET", "/", authorization="Bearer secret")
+        assert (reply.status, reply.error) == (None, "it shows another certificate than the host's file holds")
+        assert seen == ["Bearer secret"]
+
+
+def test_where_the_certificate_is_not_known_no_right_credentials_are_sent():
+    with tls_server() as (port, seen):
+        proof = proxyproof.prove(Door("127.0.0.1", port, True), [API], SETTINGS, deadline=time.monotonic() + 10, anonymous=True)
+    assert proof.admitted is True
+    assert seen
+    assert not set(proxyproof.credentials(SETTINGS)) & set(seen)
+
+
+@pytest.mark.parametrize("content", ["", "no certificate", "-----BEGIN CERTIFICATE-----\n=A=\n-----END CERTIFICATE-----\n"])
+def test_a_file_without_a_certificate_has_no_fingerprint(tmp_path, content):
+    (tmp_path / "p.pem").write_text(content)
+    assert pprof_proxy.fingerprint(SETTINGS._replace(certificate=str(tmp_path / "p.pem"))) == ""
+    assert pprof_proxy.fingerprint(SETTINGS._replace(certificate=str(tmp_path / "missing.pem"))) == ""
+    assert pprof_proxy.fingerprint(SETTINGS) == ""

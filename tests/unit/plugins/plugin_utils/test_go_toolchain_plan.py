@@ -24,8 +24,8 @@ def values(**changed: Any) -> dict[str, Any]:
 
 
 def host(**changed: Any) -> dict[str, Any]:
-    return {"machine": "x86_64", "arch": "amd64", "home": "", "gvm_root": "/opt/gvm", "gvm": False, "packages": [], "rc_files": [],
-            "made": {"gvm_root": "", "versions": []}, "versions": [], "file_used_by": [], **changed}
+    return {"machine": "x86_64", "arch": "amd64", "home": "", "gvm_root": "/opt/gvm", "gvm": False, "half": False, "packages": [],
+            "rc_files": [], "made": {"gvm_root": "", "versions": []}, "versions": [], "file_used_by": [], **changed}
 
 
 def there(**used_by: list[str]) -> list[dict[str, Any]]:
@@ -157,6 +157,25 @@ def test_removal_takes_what_the_role_made(made, versions, remove, gvm_goes):
     assert faults == []
     assert (plan["remove"], plan["gvm_goes"]) == (remove, gvm_goes)
     assert plan["environment"]["goroot"] == ""
+
+
+@pytest.mark.parametrize(("found", "goes", "release"), [
+    pytest.param({"gvm": True}, True, "/opt/gvm", id="whole"),
+    pytest.param({"half": True}, True, "/opt/gvm", id="killed half-way"),
+    pytest.param({}, False, "/opt/gvm", id="killed before it was forgotten"),
+    pytest.param({"gvm": True, "versions": there(v1_9_7=[])}, False, "", id="stays"),
+])
+def test_a_removal_that_was_killed_is_finished(found, goes, release):
+    made = {"gvm_root": "/opt/gvm", "versions": ["1.27.3"]}
+    plan, faults = go_toolchain.decide(values(state="absent"), host(made=made, **found))
+    assert faults == []
+    assert (plan["gvm_goes"], plan["release"]) == (goes, {"gvm_root": release, "versions": ["1.27.3"]})
+
+
+def test_half_a_gvm_is_claimed_again():
+    plan, _faults = go_toolchain.decide(values(), host(half=True))
+    assert plan["claim"] == {"gvm_root": "/opt/gvm", "versions": ["1.27.3"]}
+    assert plan["release"] == {"gvm_root": "", "versions": []}
 
 
 @pytest.mark.parametrize(("changed", "needed"), [
