@@ -101,6 +101,12 @@ def record_path(user: str) -> str:
     return "/var/lib/goready-go-environment-%s.json" % (user or "everybody")
 
 
+def places() -> Dict[str, str]:
+    """Where journal and lock of a user without root's rights are: not below ~/.local, which may be among what is made."""
+    own = os.path.expanduser("~/.goready-preflight")
+    return {} if os.geteuid() == 0 else {"state_dir": own, "lock_dir": own}
+
+
 def parse_record(content: Optional[bytes]) -> Dict[str, Dict[str, Any]]:
     """``{path: {kind, before, set}}`` of what was made; raises ValueError for a file that is none of ours."""
     if content is None:

@@ -152,7 +152,7 @@ def change(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
                   if wanted.whose(path)]
         if theirs and not os.path.isdir(homes[0]):
             raise ValueError("%s: the home of %s, %s, is no folder" % (theirs[0], params["user"], homes[0]))
-    with UserChanges("go_environment", check_mode=check_mode) as changes:
+    with UserChanges("go_environment", check_mode=check_mode, **go_environment.places()) as changes:
         go_environment.apply(changes, wanted, record)
     return changes.as_result()
 

@@ -88,7 +88,7 @@ from typing import Any, Dict  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
-from ansible_collections.goready.preflight.plugins.module_utils import go_toolchain  # noqa: E402
+from ansible_collections.goready.preflight.plugins.module_utils import go_environment, go_toolchain  # noqa: E402
 from ansible_collections.goready.preflight.plugins.module_utils.changing import Busy, Changes  # noqa: E402
 
 
@@ -96,7 +96,7 @@ def change(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """The result for validated module arguments. Raises ValueError, OSError or Busy."""
     path = go_toolchain.record_path(params["user"])
     named = go_toolchain.Made(params["gvm_root"], params["versions"])
-    with Changes("go_toolchain_record", check_mode=check_mode) as changes:
+    with Changes("go_toolchain_record", check_mode=check_mode, **go_environment.places()) as changes:
         try:
             known = go_toolchain.parse_made(changes.read(path))
         except ValueError as exc:

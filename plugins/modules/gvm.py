@@ -14,6 +14,7 @@ description:
   - No file of any shell is touched (the installer runs with C(GVM_NO_UPDATE_PROFILE=1)).
   - A call that was killed half-way is taken back by the next one.
   - An installed gvm at another commit is an error that names it. Nothing is replaced below a Go that somebody uses.
+  - Refused where others than O(user) and root could change what is run as O(user), in O(gvm_root) or by a folder above it.
   - Go versions are installed by M(goready.preflight.gvm_go).
 author: goready.preflight contributors (@goready)
 requirements:
@@ -23,12 +24,13 @@ options:
     description:
       - Where gvm is, or is to be. Letters, digits and C(. _ @ + -) only, as gvm does not quote its paths.
       - The folder may exist when it is empty, as a file system of its own does.
+      - Folders above it that are missing are made, and stay when gvm is removed.
     type: path
     default: /opt/gvm
   source:
     description:
       - Where git finds gvm's repository. A URL, the path of a mirror on the host, or the path of a git bundle on the host.
-      - A URL with a password is refused, as every user of a host sees the arguments of its processes.
+      - A URL with a password or a token is refused, as every user of a host sees the arguments of its processes.
       - The git configuration of O(user) counts (C(insteadOf), credential helpers).
     type: str
     default: https://github.com/moovweb/gvm.git

@@ -459,7 +459,7 @@ def test_a_mirror_that_hangs_ends_at_the_deadline(gvm, kind):
 @pytest.mark.needs_gvm
 def test_disk_full(gvm):
     size = archive(OLD).stat().st_size >> 20
-    shell(f"mkdir -p /opt/small && mount -t tmpfs -o size={size + 8}m tmpfs /opt/small")
+    shell(f"mkdir -p /opt/small && mount -t tmpfs -o mode=755,size={size + 8}m tmpfs /opt/small")
     try:
         answer = module("gvm", {"source": "/srv/gvm.bundle", "gvm_root": "/opt/small"})
         assert not answer["failed"], answer

@@ -201,6 +201,30 @@ def test_a_difference_shows_nothing_of_a_start_file_but_the_block(host, home):
         assert (entry["before"], entry["after"]) == (before, after)
 
 
+@needs_root
+def test_without_root_the_prediction_is_what_happens(home):
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgid(SOMEBODY.gid)
+            os.setuid(SOMEBODY.uid)
+            os.environ["HOME"] = str(home)
+            told = []
+            for check_mode in (True, False):
+                with UserChanges("go_environment", check_mode=check_mode, **go_environment.places()) as changes:
+                    go_environment.apply(changes, Wanted(goroot=NEW, links_dir="%s/.local/bin" % home), go_environment.record_path(""))
+                told.append(changes.changes)
+            os.write(writing, json.dumps(told).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        predicted, done = json.loads(stream.read() or "[[], null]")
+    os.waitpid(pid, 0)
+    assert predicted == done and predicted[0]["path"] == "%s/.local" % home
+
+
 # What is /bin/sh somewhere: Debian's, Red Hat's, Alpine's; and zsh, which reads the same files where it is told to.
 FOUND = {name: shutil.which(name) for name in ("dash", "bash", "busybox", "zsh")}
 SHELLS = {name: [path, *(["sh"] if name == "busybox" else [])] for name, path in FOUND.items() if path}

@@ -418,6 +418,27 @@ def test_unpacked_size(tmp_path):
     assert gvm_go.unpacked_size(str(tmp_path / "empty")) == 0
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_go_that_others_can_change_is_not_run(layout, monkeypatch, check_mode):
+    monkeypatch.setattr(gvm, "missing_commands", list)
+    monkeypatch.setattr(gvm_go, "host_arch", lambda: ARCH)
+    (Path(layout.root) / "scripts").mkdir(exist_ok=True)
+    (Path(layout.root) / "scripts" / "gvm").write_text("")
+    Path(layout.goroot(NAME)).mkdir(parents=True, exist_ok=True)
+    Path(layout.goroot(NAME)).chmod(0o777)
+    changes = changing.Changes("gvm_go", check_mode=check_mode, root=str(Path(layout.root).parent / "host"))
+    with pytest.raises(gvm.GvmError, match=r"/gos/go1\.27\.3 is writable by everybody \(0777\); close it to them first$"), changes:
+        gvm_go.present(layout, ME, wanted(), changes=changes, deadline=gvm.Deadline(5))
+
+
+def test_nothing_is_written_through_a_planted_link(tmp_path):
+    (tmp_path / "victim").write_text("kept")
+    (tmp_path / "record~").symlink_to("victim")
+    gvm_go._write(str(tmp_path / "record"), "new")
+    assert (tmp_path / "victim").read_text() == "kept"
+    assert (tmp_path / "record").read_text() == "new" and not (tmp_path / "record~").is_symlink()
+
+
 # The module's parameters
 
 def parse(**values):
