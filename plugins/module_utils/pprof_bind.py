@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
@@ -114,6 +115,14 @@ class Binding:
             raise BindError("%s: %s" % (self.unit, exc)) from None
         return units.render_drop_in([("ExecStart", ""), ("ExecStart", line)], comment=_COMMENT)
 
+    def _mode(self) -> int:
+        """No more open than the files that the command may be copied from: it may hold what is not for everybody."""
+        mode = 0o644
+        for path in (self.properties.get("FragmentPath", ""), *units.drop_ins(self.properties)):
+            if path and path != self.path and os.path.exists(path):
+                mode &= stat.S_IMODE(os.stat(path).st_mode) | 0o600
+        return mode
+
     def apply(self, text: Optional[str], proof: Any) -> bool:
         """Let the drop-in be ``text`` (None: not there) and in effect. ``proof()`` returns None where it is, else what is
         wrong. Returns whether that was seen; False where the unit does not run.
@@ -128,7 +137,7 @@ class Binding:
                 changes.remove_directory(folder)
         else:
             changes.directory(folder)
-            changed = changes.write(self.path, text)
+            changed = changes.write(self.path, text, mode=self._mode())
         interrupted = self.unit in self._restarts.left()
         # Nothing to write, and yet not so: the process is older than the file.
         restart = self.runs and (changed or interrupted or (proof is not None and proof(0.0) is not None))

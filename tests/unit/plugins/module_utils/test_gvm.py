@@ -311,7 +311,10 @@ def test_check_mode_refuses_them_too(tmp_path):
 
 def test_the_folders_above_are_made_told_and_unmade(tmp_path, monkeypatch):
     monkeypatch.setattr(gvm, "missing_commands", list)
-    monkeypatch.setattr(gvm, "_install", lambda *_args: (_ for _ in ()).throw(gvm.GvmError("broken")))
+    def broken(*_args):
+        raise gvm.GvmError("broken")
+
+    monkeypatch.setattr(gvm, "_install", broken)
     root = tmp_path / "a" / "b" / "gvm"
     made = [str(tmp_path / "a"), str(tmp_path / "a" / "b"), str(root)]
     assert gvm.make_root(str(root), ME, check_mode=True) == made and not os.path.exists(made[0])
