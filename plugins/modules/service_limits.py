@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: service_limits
 short_description: Give services their limits by a drop-in, proven on the running process
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Writes C(/etc/systemd/system/UNIT.d/50-goready-limits.conf) with C(LimitNOFILE=), C(TasksMax=), C(MemoryHigh=), C(MemoryMax=)
     and a fitting C(GOMEMLIMIT), lets systemd read it, and lets it take effect as O(apply) says.
