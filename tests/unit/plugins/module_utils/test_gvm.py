@@ -311,6 +311,7 @@ def test_check_mode_refuses_them_too(tmp_path):
 
 def test_the_folders_above_are_made_told_and_unmade(tmp_path, monkeypatch):
     monkeypatch.setattr(gvm, "missing_commands", list)
+
     def broken(*_args):
         raise gvm.GvmError("broken")
 
