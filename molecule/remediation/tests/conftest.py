@@ -48,18 +48,23 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 
     def run(name: str, *arguments: str, limit: str = ",".join(HOSTS), **variables: Any) -> Run:
         reports = tmp_path_factory.mktemp("reports")
-        extra = {"preflight_report_dir": str(reports), **variables}
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), f"{name}.yml", "-i", str(INVENTORY),
-             *(["--limit", limit] if limit else []), *arguments, "-e", json.dumps(extra)],
-            cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900, check=False, stdin=subprocess.DEVNULL,
-            env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},
-        )
+        process = begin(name, *arguments, limit=limit, **{"preflight_report_dir": str(reports), **variables})
+        output, _nothing = process.communicate(timeout=900)
         path = reports / "report.json"
-        return Run(done.returncode, done.stdout, json.loads(path.read_text()) if path.exists() else {})
+        return Run(process.returncode, output, json.loads(path.read_text()) if path.exists() else {})
 
     return run
+
+
+def begin(name: str, *arguments: str, limit: str, **variables: Any) -> subprocess.Popen[str]:
+    """The same as a process of its own session, to be waited for or killed."""
+    return subprocess.Popen(
+        [str(Path(sys.executable).parent / "ansible-playbook"), f"{name}.yml", "-i", str(INVENTORY),
+         *(["--limit", limit] if limit else []), *arguments, "-e", json.dumps(variables)],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+        env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
+             "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},
+    )
 
 
 @pytest.fixture(scope="session")

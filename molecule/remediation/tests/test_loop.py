@@ -4,13 +4,16 @@
 """Six planted faults on each of two hosts. The tests are one story and run in the order of this file."""
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HOSTS, Run
+from conftest import HOSTS, Run, begin
 
 CONSENT = ["restart", "firewall"]
 PLANTED = {
@@ -137,6 +140,31 @@ def test_the_command_of_a_finding_mends_it(play: Play, connect: Callable[[str], 
     # What was not named is left, and the host is held for it.
     assert ("pprof.bind", "api [::]:6060") in mended.outcomes("mend", "left")
     assert mended.rc == 2
+
+
+def test_after_a_killed_run_the_next_one_ends_right(play: Play, connect: Callable[[str], Any], tmp_path: Path) -> None:
+    host = connect("mend")
+    drop_in = "/etc/systemd/system/api.service.d/50-goready-limits.conf"
+    # It takes a while to get ready, so that there is a restart to be killed in.
+    host.check_output("install -d /etc/systemd/system/api.service.d && printf '[Service]\\nExecStartPre=/bin/sleep 8\\n' "
+                      "> /etc/systemd/system/api.service.d/10-slow.conf && systemctl daemon-reload && systemctl restart api")
+    process = begin("remediate", limit="mend", preflight_report_dir=str(tmp_path), preflight_consent=["restart"],
+                    preflight_remediate="limits.nofile_configured")
+    for _attempt in range(60):
+        if host.file(drop_in).exists:
+            break
+        assert process.poll() is None, process.communicate()[0]
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    # The module on the host goes on, or is taken back by the next call, which waits for its lock.
+    run = play("remediate", limit="mend", preflight_consent=["restart"], preflight_remediate="limits.nofile_configured")
+    failed = {(one["id"], one["subject"]) for one in run.host("mend")["results"] if one["status"] == "fail"}
+    assert ("limits.nofile_configured", "api") not in failed, run.output
+    assert host.service("api").is_running and host.file(drop_in).exists
+    assert not host.file("/var/lib/goready-preflight/service_limits.journal").exists
+    assert run.outcomes("mend", "not_fixed") == set()
+    host.check_output(f"rm {drop_in} /etc/systemd/system/api.service.d/10-slow.conf && systemctl daemon-reload && systemctl restart api")
 
 
 def test_a_host_that_gets_worse_stops_the_run_and_is_named(play: Play, connect: Callable[[str], Any]) -> None:
