@@ -14,6 +14,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, hostdoc, plan, policy
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import text
 
 catalogue.load()
 
@@ -126,7 +127,7 @@ class ActionModule(ActionBase):
                         record["left"].append(plan.Left(
                             item, found["id"], found["subject"], found["severity"], "stopped",
                             f"remediation stopped before this host: {stopped['reason']} on {stopped['host']}",
-                            plan.mend_command(found["id"], [host]),
+                            text.mend_command(found["id"], [host], ""),
                         ).as_dict())
                 record["steps"] = []
                 hostdoc.write_json(self._path("remediation", host), record, mode=0o600)

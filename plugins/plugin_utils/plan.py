@@ -8,15 +8,15 @@ wrong, and whether a role may mend it, is in the results; what is wanted is in t
 """
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import engine, policy
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import text
+from ansible_collections.goready.preflight.plugins.plugin_utils.report.remediation import verified
 
 FORMAT = 1
-PLAYBOOK = "remediate.yml"
 
 # The roles' variables that say what is wanted and allowed. Others (credentials among them) are not read here.
 VARIABLES = (
@@ -93,18 +93,6 @@ class _Request:
         return lacks if all(lacks) else []
 
 
-def mend_command(check_id: str, hosts: Iterable[str] = (), consent: str = "") -> str:
-    """The command that mends one finding on some hosts (none: all of them)."""
-    words = ["ansible-playbook", PLAYBOOK]
-    names = list(hosts)
-    if names:
-        words += ["--limit", ",".join(names)]
-    words += ["-e", f"preflight_remediate={check_id}"]
-    if consent:
-        words += ["-e", f"preflight_consent={consent}"]
-    return shlex.join(words)
-
-
 def make(document: Mapping[str, Any], inventory: Inventory, checks: Mapping[str, engine.Check]) -> Plan:
     """The plan for one host's document (of ``verify``). An open finding is in exactly one step, or left."""
     left: list[Left] = []
@@ -121,7 +109,7 @@ def make(document: Mapping[str, Any], inventory: Inventory, checks: Mapping[str,
                 kind, why = "manual", request.cannot
             elif missing:
                 kind, why = "consent", f"needs consent {' or '.join(' and '.join(words) for words in missing)}"
-                command = mend_command(result["id"], [str(document["name"])], ",".join(_to_ask(missing, inventory)))
+                command = text.mend_command(result["id"], [str(document["name"])], ",".join(_to_ask(missing, inventory)))
             else:
                 wanted.setdefault(role, []).append((result, request))
                 continue
@@ -292,26 +280,16 @@ def newly_failed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
 def outcomes(findings: Iterable[Mapping[str, Any]], after: Mapping[str, Any]) -> dict[str, str]:
     """What became of findings (results that failed) by the verification that followed: their fingerprint to ``fixed``,
     ``not_fixed`` (it still fails) or ``unverified`` (nobody could tell: an unknown is never a pass)."""
-    worst: dict[str, str] = {}
-    broken: set[str] = set()
-    judged: set[str] = set()
-    for result in after.get("results") or ():
-        status, key = str(result["status"]), str(result["fingerprint"])
-        if key not in worst or _ORDER.index(status) > _ORDER.index(worst[key]):
-            worst[key] = status
-        if status in ("pass", "fail", "notapplicable"):
-            judged.add(result["id"])
-        elif not result["subject"]:
-            broken.add(result["id"])
+    now, proving = verified(after.get("results") or ())
     found = {}
     for finding in findings:
-        key, check = str(finding["fingerprint"]), str(finding["id"])
-        if key in worst:
-            found[key] = {"pass": "fixed", "notapplicable": "fixed", "fail": "not_fixed"}.get(worst[key], "unverified")
+        current = now.get(finding["fingerprint"])
+        if current:
+            found[finding["fingerprint"]] = _OUTCOMES.get(current["status"], "unverified")
         else:
             # Its subject is gone: proof of nothing where the check did not run.
-            found[key] = "fixed" if check in judged and check not in broken else "unverified"
+            found[finding["fingerprint"]] = "fixed" if finding["id"] in proving else "unverified"
     return found
 
 
-_ORDER = ("pass", "notapplicable", "notselected", "unknown", "error", "fail")
+_OUTCOMES = {"pass": "fixed", "notapplicable": "fixed", "fail": "not_fixed"}

@@ -247,6 +247,14 @@ def newest(results: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Mapping[str,
     return now, ran
 
 
+def verified(results: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Mapping[str, Any]], set[str]]:
+    """:func:`newest` results after mending, and the checks that prove by their silence that a subject is gone: they judged
+    something there, and nothing kept them from judging all of it."""
+    now, ran = newest(results)
+    return now, {result["id"] for result in results
+                 if result["status"] in ("pass", "fail", "notapplicable") and ran.get(result["id"], False)}
+
+
 def steps_ran(done: Done) -> bool:
     """Whether any role was called on a host."""
     return any(step["status"] != "planned" for step in done.steps)
@@ -266,15 +274,12 @@ def items(host: Mapping[str, Any], material: Material, *, check: bool) -> list[d
         if name not in material.done:
             return []
         before = Before(_failed(results), {})
-    now, ran = newest(results)
-    # That a subject is gone is proved by a check that judged something there (``plan.outcomes`` stops a run by the same).
-    judged = {result["id"] for result in results if result["status"] in ("pass", "fail", "notapplicable")}
+    now, proving = verified(results)
     steps = {mark: step for step in done.steps if step["status"] != "planned" for mark in step["items"]}
     found = []
     for result in before.failed:
         mark = str(result.get("fingerprint") or "")
-        found.append(_item(result, host, done, steps.get(mark), now.get(mark),
-                           ran.get(result["id"], False) and result["id"] in judged, material, check))
+        found.append(_item(result, host, done, steps.get(mark), now.get(mark), result["id"] in proving, material, check))
     if not check:
         known = {str(result.get("fingerprint") or "") for result in before.failed}
         found += [_new(result, name, before, done) for mark, result in now.items()
@@ -291,8 +296,8 @@ def _entry(result: Mapping[str, Any], outcome: str, **more: Any) -> dict[str, An
 
 
 def _item(result: Mapping[str, Any], host: Mapping[str, Any], done: Done, step: Mapping[str, Any] | None,
-          current: Mapping[str, Any] | None, ran: bool, material: Material, check: bool) -> dict[str, Any]:
-    """What became of one finding of the first verification."""
+          current: Mapping[str, Any] | None, gone: bool, material: Material, check: bool) -> dict[str, Any]:
+    """What became of one finding of the first verification. ``gone``: where it has no result now, that proves it fixed."""
     given = result.get("remediation") or {}
     role = step["role"] if step else str(given.get("role") or "")
     changed = list(step["changes"]) if step else []
@@ -301,7 +306,7 @@ def _item(result: Mapping[str, Any], host: Mapping[str, Any], done: Done, step: 
     planned = not step and any(result.get("fingerprint") in one["items"] for one in done.steps)
     if check and step and step["status"] in ("predicted", "done"):
         return _entry(result, "predicted", role=role, command=mend, changes=changed)
-    if not check and (current["status"] in _GONE if current else ran):
+    if not check and (current["status"] in _GONE if current else gone):
         why = "" if step else "The run was interrupted before its role told what it did." if planned else (
             "No role was called for it; it went with another change." if steps_ran(done) else
             "No role was called for it; it was gone by itself.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, engine, plan, policy
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import text
 
 CHECKS = catalogue.load()
 
@@ -154,7 +155,7 @@ def test_roles_run_in_their_order_and_every_finding_has_its_place() -> None:
     (["a b;rm"], "", "ansible-playbook remediate.yml --limit 'a b;rm' -e preflight_remediate=a.b"),
 ])
 def test_the_command_to_mend(hosts: list[str], consent: str, command: str) -> None:
-    assert plan.mend_command("a.b", hosts, consent) == command
+    assert text.mend_command("a.b", hosts, consent) == command
 
 
 FOUND = result("limits.nofile_configured")

@@ -373,10 +373,10 @@ def test_mend_command(hosts: list[str], consent: str, command: str) -> None:
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=5), st.sampled_from(["", *text.CONSENT_MEANS]))
-def test_the_command_is_what_the_plan_says(hosts: list[str], consent: str) -> None:
+def test_a_shell_reads_the_command_as_it_is_meant(hosts: list[str], consent: str) -> None:
     words = shlex.split(text.mend_command("pprof.bind", hosts, consent))
-    assert words == shlex.split(plan.mend_command("pprof.bind", hosts, consent))
-    assert words[2:4] == ["--limit", ",".join(hosts)]
+    agreed = ["-e", f"preflight_consent={consent}"] if consent else []
+    assert words == ["ansible-playbook", "remediate.yml", "--limit", ",".join(hosts), "-e", "preflight_remediate=pprof.bind", *agreed]
 
 
 @pytest.mark.parametrize("status", ["pass", "fail", "unknown", "error", "notapplicable", "notselected"])
