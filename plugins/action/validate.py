@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
 
-from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, engine, hostdoc, policy, version
+from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, engine, hostdoc, policy, sampling, version
 
 # The variables that a host may have values of its own for.
 _OF_HOSTS = (*policy.DEFAULTS, *policy.REMEDIATION_DEFAULTS)
@@ -36,8 +36,10 @@ class ActionModule(ActionBase):
         faults: list[str] = []
         values = _templated([*_OF_HOSTS, *policy.RUN_DEFAULTS], task_vars, self._templar.template, faults)
         settings = None
+        looking = 0
         if not faults:
-            faults += _host_faults(hosts, values, task_vars.get("hostvars") or {})
+            found, looking = _judge_hosts(hosts, values, task_vars.get("hostvars") or {})
+            faults += found
             try:
                 settings = policy.parse_run(values)
             except policy.PolicyError as exc:
@@ -63,7 +65,8 @@ class ActionModule(ActionBase):
         except OSError as exc:
             raise AnsibleActionFail(
                 f"preflight_report_dir: {str(settings.report_dir)!r} cannot be written: {exc.strerror}") from None
-        result.update(changed=False, run_dir=str(run_dir), report_dir=str(settings.report_dir), run_id=run_id, hosts=len(hosts))
+        result.update(changed=False, run_dir=str(run_dir), report_dir=str(settings.report_dir), run_id=run_id, hosts=len(hosts),
+                      looking_seconds=looking)
         warnings = policy.misspelt(sorted(str(name) for name in task_vars if str(name).startswith("preflight_")))
         if warnings:
             result["warnings"] = warnings
@@ -83,9 +86,11 @@ def _templated(names: Iterable[str], source: Mapping[str, Any], template: Callab
     return values
 
 
-def _host_faults(hosts: list[str], variables: Mapping[str, Any], hostvars: Mapping[str, Any]) -> list[str]:
-    """The faults of every host's own variables; hosts with the same values are judged, and named, together."""
+def _judge_hosts(hosts: list[str], variables: Mapping[str, Any], hostvars: Mapping[str, Any]) -> tuple[list[str], int]:
+    """The faults of every host's own variables, and the seconds that the slowest may be looked into; hosts with the same
+    values are judged, and named, together."""
     seen: dict[str, tuple[list[str], list[str]]] = {}
+    looking = 0
     for host in hosts:
         faults: list[str] = []
         # Role defaults and play variables are not in hostvars (which template what they give): those of the task stand in.
@@ -93,19 +98,23 @@ def _host_faults(hosts: list[str], variables: Mapping[str, Any], hostvars: Mappi
         values = {**variables, **own}
         key = engine.canonical(values) + "".join(faults)
         if key not in seen:
-            seen[key] = ([], faults or _faults(values))
+            found, seconds = _judge(values)
+            seen[key] = ([], faults or found)
+            looking = max(looking, seconds)
         seen[key][0].append(host)
     return [
         fault if len(names) == len(hosts) else f"{fault} (hosts: {', '.join(names[:5])}"
         + (f" and {len(names) - 5} more)" if len(names) > 5 else ")")
         for names, found in seen.values() for fault in found
-    ]
+    ], looking
 
 
-def _faults(values: Mapping[str, Any]) -> list[str]:
+def _judge(values: Mapping[str, Any]) -> tuple[list[str], int]:
     faults: list[str] = []
+    seconds = 0
     try:
-        checks = policy.parse(values).checks
+        rules = policy.parse(values)
+        checks, seconds = rules.checks, sampling.seconds(rules.sampling, rules.load, rules.policy.profile) if rules.steps() else 0
     except policy.PolicyError as exc:
         faults += exc.faults
         checks = catalogue.load()
@@ -113,7 +122,7 @@ def _faults(values: Mapping[str, Any]) -> list[str]:
         policy.parse_mandate(values, checks)
     except policy.PolicyError as exc:
         faults += exc.faults
-    return faults
+    return faults, seconds
 
 
 def _mode(mode: str, check_mode: bool) -> str:

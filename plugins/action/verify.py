@@ -4,23 +4,31 @@
 """Controller side of the verify task: gather once, look from outside, judge, write the host's document."""
 from __future__ import annotations
 
+import base64
+import binascii
 import datetime
+import re
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.goready.preflight.plugins.module_utils import redact
 from ansible_collections.goready.preflight.plugins.module_utils.collect import probes
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context
-from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, engine, hostdoc, outside, plan, policy
+from ansible_collections.goready.preflight.plugins.plugin_utils import (
+    catalogue, engine, hostdoc, looks, outside, plan, policy, runtimes, sampling,
+)
 
 # Ansible loads this file in its main process, before it forks a worker for each host: what is imported here is imported
 # once, and in a worker it would be paid for by every host (60 ms each).
 catalogue.load()
 
 _MODULE = "goready.preflight.readiness_facts"
+_PROFILE_NAME = re.compile(r"[a-z]+-[a-z]+\.pb\.gz")
 _SUBSETS = ("host", "toolchain", "modules", "services", "pprof", "network")
 
 
@@ -68,12 +76,15 @@ class ActionModule(ActionBase):
         return result
 
     def _verify(self, rules: policy.Rules, timeout: int, task_vars: dict[str, Any]) -> dict[str, Any]:
+        steps = rules.steps()
+        begin = time.monotonic()
         answer = self._execute_module(module_name=_MODULE, task_vars=task_vars, module_args={
-            "subsets": list(_SUBSETS),
+            "subsets": [*_SUBSETS, *(["runtime"] if steps else [])],
             "services": [dict(service) for service in rules.policy.services],
             "toolchain": rules.policy.toolchain,
             "probes": rules.probes("host"),
             "timeout": timeout,
+            **(self._runtime(rules, steps[0], []) if steps else {}),
         })
         if answer.get("failed") or "facts" not in answer:
             # What the host's Python said is more use than Ansible's word that it was no JSON.
@@ -88,8 +99,59 @@ class ActionModule(ActionBase):
                 **(facts.get("probes") or {}),
                 **{probe["id"]: probes.run_probe(probe, context) for probe in rules.probes("controller")},
             }
+        if steps and isinstance(facts.get("runtime"), dict):
+            facts["runtime"]["plan"] = looks.plan(rules.sampling, rules.load, rules.policy.profile)
+            profiles = list(answer.get("profiles") or ())
+            profiles += self._look_again(rules, facts, steps[1:], begin, timeout, task_vars)
+            self._keep(facts, profiles)
         results = engine.run(rules.checks.values(), facts, rules.policy)
         return self._write(rules, facts, results, error=None, inventory=self._inventory(rules, task_vars))
+
+    def _runtime(self, rules: policy.Rules, step: sampling.Step, targets: list[dict[str, Any]]) -> dict[str, Any]:
+        """The module's arguments for one look at the services."""
+        return {
+            "runtime": {
+                "phase": step.phase, "kinds": list(step.kinds), "raw": list(step.raw), "targets": targets,
+                "dump_limit": rules.sampling.dump_limit, "cpu_seconds": rules.sampling.cpu_seconds, "gc": rules.sampling.gc,
+                "budget": rules.sampling.budget, "profile_limit": rules.sampling.profile_limit,
+            },
+            "credentials": [{"service": name, **given} for name, given in rules.credentials.items()],
+        }
+
+    def _look_again(self, rules: policy.Rules, facts: dict[str, Any], steps: list[sampling.Step], begin: float, timeout: int,
+                    task_vars: dict[str, Any]) -> list[Mapping[str, Any]]:
+        def call(step: sampling.Step, targets: list[dict[str, Any]]) -> Mapping[str, Any]:
+            try:
+                return dict(self._execute_module(module_name=_MODULE, task_vars=task_vars, module_args={
+                    "subsets": ["runtime"], "services": [dict(service) for service in rules.policy.services], "timeout": timeout,
+                    **self._runtime(rules, step, targets),
+                }))
+            except AnsibleConnectionFailure as exc:
+                # The host was there before: what it told is judged, and this look is missing.
+                return {"msg": f"unreachable: {_one_line(exc)}"}
+
+        def start(load: sampling.Load) -> looks.Running:
+            if load.kind == "external":
+                return looks.External(load)
+            return looks.Local(load) if load.place == "controller" else _Remote(self, load, task_vars)
+
+        return looks.go_on(facts, steps, rules.load, call=call, start=start, begin=begin,
+                           say=lambda text: self._display.display(f"{self._name}: {text}"))
+
+    def _keep(self, facts: dict[str, Any], profiles: Iterable[Mapping[str, Any]]) -> None:
+        """Write the raw profiles below the run's folder. What a host calls them is not trusted."""
+        folders = {runtimes.identity(one.facts): hostdoc.profile_dir(self._run_dir, self._name, one.subject)
+                   for one in runtimes.endpoints(facts)}
+        try:
+            for profile in profiles:
+                folder = folders.get(runtimes.identity(profile))
+                if folder is None or not _PROFILE_NAME.fullmatch(str(profile.get("file"))):
+                    continue
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                (folder / str(profile["file"])).write_bytes(base64.b64decode(str(profile.get("data")), validate=True))
+        except (OSError, binascii.Error) as exc:
+            facts.setdefault("errors", []).append({
+                "part": "runtime.profiles", "kind": "exception", "message": f"a profile could not be kept: {exc}"})
 
     def _inventory(self, rules: policy.Rules, task_vars: dict[str, Any]) -> plan.Inventory | None:
         """What the inventory says of remediation; None where it says something wrong, which `validate` or the role tells."""
@@ -152,6 +214,47 @@ class ActionModule(ActionBase):
         except OSError as exc:
             raise AnsibleActionFail(f"{self._run_dir} cannot be written: {exc}") from None
         return document
+
+
+class _Remote:
+    """A load that runs on the host, by Ansible's own way to run a command in the background."""
+
+    def __init__(self, action: ActionModule, load: sampling.Load, task_vars: dict[str, Any]) -> None:
+        self._action, self._task_vars = action, task_vars
+        self._result: dict[str, Any] = {}
+        self._end = time.monotonic() + load.duration
+        before = action._task.async_val
+        action._task.async_val = load.duration + int(looks.GRACE) + 5
+        try:
+            self._started = action._execute_module(
+                module_name="ansible.legacy.command", module_args={"_raw_params": None, "argv": looks.bounded(load)},
+                task_vars=task_vars, wrap_async=True)
+        finally:
+            action._task.async_val = before
+
+    def ended(self) -> bool:
+        if "ansible_job_id" not in self._started or self._result.get("finished"):
+            return True
+        self._result = self._ask("status")
+        return bool(self._result.get("finished")) or time.monotonic() >= self._end + looks.GRACE
+
+    def finish(self) -> tuple[int | None, str]:
+        if "ansible_job_id" not in self._started:
+            return 127, _one_line(self._started.get("msg") or "it could not be started")
+        if not self._result.get("finished"):
+            self._result = self._ask("status")
+        self._ask("cleanup")
+        said = redact.redact_text(str(self._result.get("stderr") or self._result.get("msg") or ""))
+        return self._result.get("rc"), _one_line(said)
+
+    def _ask(self, mode: str) -> dict[str, Any]:
+        try:
+            return dict(self._action._execute_module(
+                module_name="ansible.legacy.async_status", task_vars=self._task_vars,
+                module_args={"jid": self._started["ansible_job_id"], "mode": mode, "_async_dir": self._action._remote_expand_user(
+                    self._action.get_shell_option("async_dir", default="~/.ansible_async"))}))
+        except AnsibleConnectionFailure as exc:
+            return {"msg": f"unreachable: {exc}"}
 
 
 def _summary(document: dict[str, Any], path: Path) -> dict[str, Any]:

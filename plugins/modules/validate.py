@@ -64,4 +64,9 @@ hosts:
   type: int
   returned: success
   sample: 12
+looking_seconds:
+  description: Seconds that looking into the services of one host may take at most, beside everything else.
+  type: int
+  returned: success
+  sample: 35
 """

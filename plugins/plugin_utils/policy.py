@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.goready.preflight.plugins.module_utils import goversion, httpprobe
 from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue as catalogues
-from ansible_collections.goready.preflight.plugins.plugin_utils import custom
+from ansible_collections.goready.preflight.plugins.plugin_utils import custom, sampling
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
     PROFILES, SEVERITIES, Check, Policy, Waiver, is_selected,
 )
@@ -42,6 +42,9 @@ DEFAULTS: dict[str, Any] = {
     "preflight_thresholds": {},
     "preflight_waivers": [],
     "preflight_custom_checks": [],
+    "preflight_runtime": {},
+    "preflight_load": {},
+    "preflight_credentials": {},
 }
 
 # What remediation may do on a host, with its defaults.
@@ -85,11 +88,20 @@ class Rules:
     """What :func:`parse` returns: the engine's policy, and the checks it is applied to."""
 
     def __init__(self, policy: Policy, checks: dict[str, Check], variables: dict[str, Any],
-                 customs: list[custom.CustomCheck]) -> None:
+                 customs: list[custom.CustomCheck], plan: sampling.Sampling, load: sampling.Load | None,
+                 credentials: Mapping[str, Mapping[str, Any]]) -> None:
         self.policy = policy
         self.checks = checks
         self.variables = variables
         self.customs = customs
+        self.sampling = plan
+        self.load = load
+        self.credentials = credentials
+
+    def steps(self) -> list[sampling.Step]:
+        """How the services are looked into: nothing where no check that is selected needs it."""
+        wanted = any("runtime.endpoints" in one.needs and is_selected(one, self.policy) for one in self.checks.values())
+        return sampling.steps(self.sampling, self.load, self.policy.profile) if wanted else []
 
     def probes(self, where: str) -> list[dict[str, Any]]:
         """The probes of the custom checks that run on ``host`` or on the ``controller``, with their check's id."""
@@ -149,11 +161,14 @@ def parse(variables: Mapping[str, Any], *, hostname: str = "localhost", groups: 
         waivers=take("preflight_waivers", lambda value: _waivers(value, checks), ()),
         now=now or datetime.datetime.now(datetime.timezone.utc),
     )
+    plan = take("preflight_runtime", sampling.parse, sampling.Sampling())
+    load = take("preflight_load", sampling.parse_load, None)
+    credentials = take("preflight_credentials", lambda value: _credentials(value, policy.services), {})
     if not faults and not any(is_selected(one, policy) for one in checks.values()):
         faults.append("preflight_checks and preflight_skip_checks leave no check to judge: a run that asks nothing proves nothing")
     if faults:
         raise PolicyError(faults)
-    return Rules(policy, checks, values, customs)
+    return Rules(policy, checks, values, customs, plan, load, credentials)
 
 
 @dataclass(frozen=True)
@@ -426,6 +441,19 @@ def _matching(pattern: re.Pattern[str], what: str) -> Callable[[Any], str]:
     return read
 
 
+def _secret(value: Any) -> str:
+    # The value is not in the message: it may be the secret.
+    if not isinstance(value, str) or not value or any(ord(char) < 0x20 for char in value):
+        raise ValueError("expected a text without line breaks")
+    return str(value)
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"{_short(value)} is neither true nor false")
+
+
 def _depends_on(value: Any) -> list[str]:
     return [url(entry, _DEPENDS_SCHEMES) for entry in _list(value)]
 
@@ -467,6 +495,36 @@ def _services(value: Any) -> tuple[dict[str, Any], ...]:
             raise ValueError(f"{label}: the name is declared twice")
         services.append(service)
     return tuple(services)
+
+
+_CREDENTIAL_KEYS: dict[str, Callable[[Any], Any]] = {
+    "username": _secret, "password": _secret, "token": _secret, "ca_file": _absolute, "validate_certs": _truth,
+}
+
+
+def _credentials(value: Any, services: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    if not isinstance(value, Mapping):
+        raise ValueError("expected a mapping of names in preflight_services to their credentials")
+    names = [one["name"] for one in services]
+    parsed: dict[str, dict[str, Any]] = {}
+    for name, given in value.items():
+        if name not in names:
+            raise ValueError(f"{name}: no service of that name is declared; preflight_services has {', '.join(names) or 'none'}")
+        if not isinstance(given, Mapping):
+            raise ValueError(f"{name}: expected a mapping of {', '.join(_CREDENTIAL_KEYS)}")
+        entry = parsed.setdefault(str(name), {})
+        for key, item in given.items():
+            if key not in _CREDENTIAL_KEYS:
+                raise ValueError(f"{name}: unknown key {key!r}; allowed are {', '.join(_CREDENTIAL_KEYS)}")
+            try:
+                entry[str(key)] = _CREDENTIAL_KEYS[key](item)
+            except ValueError as exc:
+                raise ValueError(f"{name}: {key}: {exc}") from None
+        if ("username" in entry) != ("password" in entry):
+            raise ValueError(f"{name}: username and password belong together")
+        if "token" in entry and "username" in entry:
+            raise ValueError(f"{name}: token and username exclude each other")
+    return parsed
 
 
 _RUN_READERS: dict[str, Callable[[Any], Any]] = {

@@ -1,0 +1,241 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When a host's services are looked into, how deep, and under which load: ``preflight_runtime`` and ``preflight_load``.
+
+Pure: what the inventory says becomes a :class:`Sampling`, a :class:`Load` and the :class:`Step` s of a verification. The
+``verify`` action goes through them.
+"""
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+#: What an endpoint can be asked for, in the order in which it is asked (the cheap ones first, the leak profile last).
+KINDS = ("heap", "goroutine", "dump", "allocs", "mutex", "block", "threadcreate", "cpu", "metrics", "goroutineleak")
+#: What changes while one looks: asked for in every take. The others are asked for once.
+_REPEATED = ("heap", "goroutine", "dump", "mutex", "metrics", "goroutineleak")
+#: Seconds a take may need beyond its budget: the connection, Python's start on an emulated host.
+_OVERHEAD = 15
+_LOAD_TAKES = 3
+
+_LOAD_KEYS = ("command", "url", "rate", "external", "from", "duration", "settle")
+# Those that keep a rate; the first that is installed is used.
+LOAD_TOOLS = ("vegeta", "oha", "hey")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """``preflight_runtime``: what is asked of an endpoint, and how often in ``deep``. Seconds, bytes, counts."""
+
+    kinds: tuple[str, ...] = KINDS
+    dump_limit: int = 2000
+    cpu_seconds: int = 10
+    snapshots: int = 3
+    interval: int = 60
+    gc: bool = False
+    budget: int = 20
+    profile_limit: int = 4 << 20
+
+
+@dataclass(frozen=True)
+class Load:
+    """``preflight_load``: what puts the services under load between two looks at them.
+
+    ``kind`` is ``command`` (``argv`` is run), ``url`` (``argv`` runs a load tool) or ``external`` (somebody else makes the
+    load: it is waited for ``duration`` seconds). ``words`` say it for people, without the command's arguments.
+    """
+
+    kind: str
+    argv: tuple[str, ...] = ()
+    place: str = "controller"
+    duration: int = 60
+    settle: int = 30
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of the collector: the phase its takes belong to, what is asked, and seconds after the phase's begin."""
+
+    phase: str
+    after: int
+    kinds: tuple[str, ...]
+    raw: tuple[str, ...] = field(default=())
+
+
+def parse(value: Any) -> Sampling:
+    """``preflight_runtime`` as a :class:`Sampling`; ValueError says what is wrong and what is allowed."""
+    given = _mapping(value, [one.name for one in fields(Sampling)])
+    known: dict[str, Callable[[Any], Any]] = {
+        "kinds": _kinds, "dump_limit": _whole(0, 1_000_000), "cpu_seconds": _whole(0, 30), "snapshots": _whole(2, 60),
+        "interval": _whole(1, 86400), "gc": _boolean, "budget": _whole(1, 600), "profile_limit": _whole(1024, 16 << 20),
+    }
+    return replace(Sampling(), **_read(given, known))
+
+
+def parse_load(value: Any) -> Load | None:
+    """``preflight_load`` as a :class:`Load`; None where it is empty. ValueError says what is wrong."""
+    given = _mapping(value, _LOAD_KEYS)
+    if not given:
+        return None
+    named = [key for key in ("command", "url", "external") if given.get(key)]
+    if len(named) != 1:
+        raise ValueError(f"{', '.join(given) or 'nothing'} is given; exactly one of command, url, external says where the load comes from")
+    (kind,) = named
+    if "rate" in given and kind != "url":
+        raise ValueError("rate belongs to url; a command has its own")
+    if "from" in given and kind == "external":
+        raise ValueError("from belongs to command and url; an external load is nobody's here")
+    read = _read(given, {
+        "command": _command, "url": _url, "external": _boolean, "rate": _whole(1, 100_000),
+        "from": _one_of("controller", "host"), "duration": _whole(1, 3600), "settle": _whole(0, 3600),
+    })
+    duration = int(read.get("duration", 60))
+    # A URL names what the host reaches: by default it is asked from there.
+    place = str(read.get("from", "host" if kind == "url" else "controller"))
+    argv: tuple[str, ...] = ()
+    words = f"an external load of {duration} s"
+    if kind == "command":
+        argv = read["command"]
+        words = f"the command {argv[0].rsplit('/', 1)[-1]} on the {place}"
+    if kind == "url":
+        rate = int(read.get("rate", 50))
+        argv = ("/bin/sh", "-c", _tool_script(str(read["url"]), rate, duration))
+        words = f"{rate} requests/s from the {place}"
+    return Load(kind, argv, place, duration, int(read.get("settle", 30)), words)
+
+
+def steps(sampling: Sampling, load: Load | None, profile: str) -> list[Step]:
+    """The calls of a verification: none in ``quick``, one in ``standard``, several in ``deep``."""
+    if profile == "quick":
+        return []
+    if profile == "standard":
+        kinds = tuple(kind for kind in sampling.kinds if kind != "cpu")
+        return [Step("once", 0, kinds, kinds)]
+    cpu = "cpu" in sampling.kinds and sampling.cpu_seconds > 0
+    everything = tuple(kind for kind in sampling.kinds if kind != "cpu")
+    repeated = tuple(kind for kind in everything if kind in _REPEATED)
+    plan = []
+    for number in range(sampling.snapshots):
+        first, last = number == 0, number == sampling.snapshots - 1
+        # The CPU profile shows work: it is taken under load where there is one, else when the window is over.
+        busy = ("cpu",) if last and cpu and load is None else ()
+        asked = (everything if first else repeated) + busy
+        plan.append(Step("idle", number * sampling.interval, asked, asked if first else busy))
+    if load is not None:
+        for number in range(_LOAD_TAKES):
+            asked = repeated + (("cpu",) if cpu and number == 1 else ())
+            plan.append(Step("load", load.duration * (number + 1) // (_LOAD_TAKES + 1), asked, asked if number == 1 else ()))
+        plan.append(Step("after", load.settle, repeated, ()))
+        plan.append(Step("after", load.settle + sampling.interval, everything, everything))
+    return plan
+
+
+def seconds(sampling: Sampling, load: Load | None, profile: str) -> int:
+    """What the steps may take beyond the collection of everything else; what a task's time-out has to allow."""
+    plan = steps(sampling, load, profile)
+    if not plan:
+        return 0
+    waits = (sampling.snapshots - 1) * sampling.interval if profile == "deep" else 0
+    if load is not None and profile == "deep":
+        waits += load.duration + load.settle + sampling.interval
+    return waits + sum(sampling.budget + _OVERHEAD + (sampling.cpu_seconds if "cpu" in step.kinds else 0) for step in plan)
+
+
+def _mapping(value: Any, known: Any) -> dict[str, Any]:
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{value!r} is not a mapping; its keys are {', '.join(known)}")
+    for key in value:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), list(known), n=1)
+            raise ValueError(f"unknown key {key!r}; {f'did you mean {near[0]}? ' if near else ''}allowed are {', '.join(known)}")
+    return {str(key): item for key, item in value.items() if item is not None}
+
+
+def _read(given: Mapping[str, Any], readers: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    read = {}
+    for key, item in given.items():
+        try:
+            read[key] = readers[key](item)
+        except ValueError as exc:
+            raise ValueError(f"{key}: {exc}") from None
+    return read
+
+
+def _whole(minimum: int, maximum: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        text = str(value)
+        if isinstance(value, bool) or not isinstance(value, (int, str)) or not text.isascii() or not text.isdigit() \
+                or not minimum <= int(text[:12]) <= maximum:
+            raise ValueError(f"{value!r} is not a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    return read
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() in ("true", "false", "yes", "no"):  # --extra-vars key=value gives text
+        return str(value).lower() in ("true", "yes")
+    raise ValueError(f"{value!r} is neither true nor false")
+
+
+def _kinds(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{value!r} is not a list of {', '.join(KINDS)}")
+    for kind in value:
+        if kind not in KINDS:
+            raise ValueError(f"{kind!r} is not one of {', '.join(KINDS)}")
+    return tuple(kind for kind in KINDS if kind in value)
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value in choices:
+            return str(value)
+        raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
+
+    return read
+
+
+def _command(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        try:
+            value = shlex.split(value)
+        except ValueError as exc:
+            raise ValueError(f"it is no command line: {str(exc).lower()}") from None
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(word, str) and "\0" not in word for word in value):
+        raise ValueError("expected a command line, or a list of its words")
+    return tuple(str(word) for word in value)
+
+
+def _url(value: Any) -> str:
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        good = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or any(char.isspace() for char in value):
+        raise ValueError(f"{value!r} is not a URL that begins with http:// or https://")
+    return str(value)
+
+
+def _tool_script(url: str, rate: int, duration: int) -> str:
+    """A shell script that puts load on a URL with the first load tool there is. Each ends by itself after ``duration``."""
+    target = shlex.quote(url)
+    lines = {
+        "vegeta": f"printf 'GET %s\\n' {target} | exec vegeta attack -rate={rate} -duration={duration}s -timeout=10s > /dev/null",
+        "oha": f"exec oha --no-tui -q {rate} -z {duration}s -t 10s {target}",
+        # hey's rate is one worker's.
+        "hey": f"exec hey -z {duration}s -c 1 -q {rate} -t 10 {target}",
+    }
+    tried = "".join(f"if command -v {tool} > /dev/null; then {lines[tool]}; exit; fi\n" for tool in LOAD_TOOLS)
+    return f"{tried}echo 'none of {', '.join(LOAD_TOOLS)} is installed' >&2; exit 127"
