@@ -77,7 +77,6 @@ class ActionModule(ActionBase):
 
     def _verify(self, rules: policy.Rules, timeout: int, task_vars: dict[str, Any]) -> dict[str, Any]:
         steps = rules.steps()
-        begin = time.monotonic()
         answer = self._execute_module(module_name=_MODULE, task_vars=task_vars, module_args={
             "subsets": [*_SUBSETS, *(["runtime"] if steps else [])],
             "services": [dict(service) for service in rules.policy.services],
@@ -92,6 +91,7 @@ class ActionModule(ActionBase):
             detail = ": ".join(str(text) for text in said if text) or "the module gave no facts"
             return self._write(rules, None, [], error=f"verification could not run: {_one_line(detail)}")
         facts: dict[str, Any] = answer["facts"]
+        looked = time.monotonic()
         facts["outside"] = outside.look(facts, **self._route(task_vars))
         if rules.probes("controller"):
             context = Context(timeout=float(timeout))
@@ -102,7 +102,7 @@ class ActionModule(ActionBase):
         if steps and isinstance(facts.get("runtime"), dict):
             facts["runtime"]["plan"] = looks.plan(rules.sampling, rules.load, rules.policy.profile)
             profiles = list(answer.get("profiles") or ())
-            profiles += self._look_again(rules, facts, steps[1:], begin, timeout, task_vars)
+            profiles += self._look_again(rules, facts, steps[1:], looked, timeout, task_vars)
             self._keep(facts, profiles)
         results = engine.run(rules.checks.values(), facts, rules.policy)
         return self._write(rules, facts, results, error=None, inventory=self._inventory(rules, task_vars))

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from ansible_collections.goready.preflight.plugins.module_utils.redact import redact_text
 from ansible_collections.goready.preflight.plugins.plugin_utils import runtimes
-from ansible_collections.goready.preflight.plugins.plugin_utils.sampling import Load, Sampling, Step
+from ansible_collections.goready.preflight.plugins.plugin_utils.sampling import COUNT, Load, Sampling, Step
 
 #: Makes one call of ``readiness_facts`` for a step and the endpoints it is for; returns its answer.
 Call = Callable[[Step, list[dict[str, Any]]], Mapping[str, Any]]
@@ -41,7 +41,7 @@ class Running(Protocol):
 def go_on(facts: dict[str, Any], steps: Sequence[Step], load: Load | None, *, call: Call, start: Callable[[Load], Running],
           say: Callable[[str], None], begin: float, clock: Callable[[], float] = time.monotonic,
           sleep: Callable[[float], None] = time.sleep) -> list[Mapping[str, Any]]:
-    """Make the calls of ``steps`` (those after the first). ``begin`` is when the first one was made.
+    """Make the calls of ``steps`` (those after the first). ``begin`` is when the first one had ended.
 
     Returns the raw profiles that they brought. ``facts["runtime"]`` grows in place; ``facts["runtime"]["load"]`` says what
     became of the load.
@@ -67,11 +67,15 @@ def go_on(facts: dict[str, Any], steps: Sequence[Step], load: Load | None, *, ca
     if not runtimes.targets(runtime):
         return profiles
     numbered = list(enumerate(steps, 2))
+    whole = [step.after for step in steps if step.phase == "idle" and step.kinds != COUNT]
+    if whole:
+        say(f"{len(whole) + 1} looks at its services over {whole[-1]} s")
     for number, step in numbered:
         if step.phase == "idle":
-            say(f"look {number} of {len(steps) + 1} in {max(0.0, begin + step.after - clock()):.0f} s")
             wait(begin + step.after)
             look(number, step)
+            if step.after in whole[:-1]:
+                say(f"look {whole.index(step.after) + 2} of {len(whole) + 1} made, the last one in {whole[-1] - step.after} s")
     if load is None:
         return profiles
     say(f"load: {load.words}, {load.duration} s" if load.kind != "external" else
@@ -90,7 +94,7 @@ def go_on(facts: dict[str, Any], steps: Sequence[Step], load: Load | None, *, ca
     ended = clock()
     for number, step in numbered:
         if step.phase == "after":
-            say(f"the load has ended: look {number} of {len(steps) + 1} in {max(0.0, ended + step.after - clock()):.0f} s")
+            say(f"the load has ended: a look in {max(0.0, ended + step.after - clock()):.0f} s")
             wait(ended + step.after)
             look(number, step)
     return profiles

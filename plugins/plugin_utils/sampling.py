@@ -17,11 +17,17 @@ from urllib.parse import urlsplit
 
 #: What an endpoint can be asked for, in the order in which it is asked (the cheap ones first, the leak profile last).
 KINDS = ("heap", "goroutine", "dump", "allocs", "mutex", "block", "threadcreate", "cpu", "metrics", "goroutineleak")
+#: A step that only counts.
+COUNT = ("goroutine",)
 #: What changes while one looks: asked for in every take. The others are asked for once.
 _REPEATED = ("heap", "goroutine", "dump", "mutex", "metrics", "goroutineleak")
 #: Seconds a take may need beyond its budget: the connection, Python's start on an emulated host.
 _OVERHEAD = 15
 _LOAD_TAKES = 3
+#: Between two snapshots goroutines alone are counted (the cheapest thing there is) at least this many seconds apart, and at
+#: most so often: a group that never falls on the way is told from one that comes and goes without a dump of every stack.
+_COUNT_SECONDS = 5
+_COUNTS = 5
 
 _LOAD_KEYS = ("command", "url", "rate", "external", "from", "duration", "settle")
 # Those that keep a rate; the first that is installed is used.
@@ -127,6 +133,8 @@ def steps(sampling: Sampling, load: Load | None, profile: str) -> list[Step]:
         busy = ("cpu",) if last and cpu and load is None else ()
         asked = (everything if first else repeated) + busy
         plan.append(Step("idle", number * sampling.interval, asked, asked if first else busy))
+        counts = min(_COUNTS, sampling.interval // _COUNT_SECONDS - 1) if "goroutine" in sampling.kinds and not last else 0
+        plan += [Step("idle", number * sampling.interval + sampling.interval * (one + 1) // (counts + 1), COUNT) for one in range(counts)]
     if load is not None:
         for number in range(_LOAD_TAKES):
             asked = repeated + (("cpu",) if cpu and number == 1 else ())

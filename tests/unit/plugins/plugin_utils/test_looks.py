@@ -60,31 +60,32 @@ class Work:
 def test_looks_come_at_their_times():
     clock = Clock()
     facts, profiles = clock.go({"snapshots": 4, "interval": 10})
-    assert clock.calls == [("idle", 10), ("idle", 20), ("idle", 30)] and profiles == ["idle"] * 3
-    assert [take["phase"] for take in facts["runtime"]["endpoints"][0]["takes"]] == ["idle"] * 4
-    assert clock.said == ["look 2 of 4 in 10 s", "look 3 of 4 in 8 s", "look 4 of 4 in 8 s"]
+    assert clock.calls == [("idle", second) for second in (5, 10, 15, 20, 25, 30)] and profiles == ["idle"] * 6
+    assert [take["phase"] for take in facts["runtime"]["endpoints"][0]["takes"]] == ["idle"] * 7
+    assert clock.said == ["4 looks at its services over 30 s", "look 2 of 4 made, the last one in 20 s",
+                          "look 3 of 4 made, the last one in 10 s"]
     assert "load" not in facts["runtime"]
 
 
 def test_phases_around_a_load():
     clock = Clock()
     load = sampling.parse_load({"command": "x", "duration": 40, "settle": 5})
-    facts, _profiles = clock.go({"snapshots": 2, "interval": 10}, load, Work(clock, 52))
-    assert clock.calls == [("idle", 10), ("load", 22), ("load", 32), ("load", 42), ("after", 57), ("after", 67)]
+    facts, _profiles = clock.go({"snapshots": 2, "interval": 8}, load, Work(clock, 50))
+    assert clock.calls == [("idle", 8), ("load", 20), ("load", 30), ("load", 40), ("after", 55), ("after", 63)]
     assert facts["runtime"]["load"] == {"words": "the command x on the controller", "seconds": 40.0, "rc": 0, "error": None}
 
 
 def test_a_load_that_fails_at_once_is_told_and_not_looked_at():
     clock = Clock()
     load = sampling.parse_load({"command": "x", "duration": 40, "settle": 5})
-    facts, _profiles = clock.go({"snapshots": 2, "interval": 10}, load, Work(clock, 0, 127, "x cannot be run"))
+    facts, _profiles = clock.go({"snapshots": 2, "interval": 8}, load, Work(clock, 0, 127, "x cannot be run"))
     assert [phase for phase, _when in clock.calls] == ["idle", "after", "after"]
     assert facts["runtime"]["load"]["error"] == "it ended with exit status 127: x cannot be run"
 
 
 def test_a_look_that_gives_nothing_leaves_the_others():
     clock = Clock()
-    facts, profiles = clock.go({"snapshots": 3, "interval": 10}, answer={"msg": "unreachable: broken pipe"})
+    facts, profiles = clock.go({"snapshots": 3, "interval": 8}, answer={"msg": "unreachable: broken pipe"})
     assert len(facts["runtime"]["endpoints"][0]["takes"]) == 1 and profiles == []
     assert [error["message"] for error in facts["errors"]] == [
         "look 2 (idle) gave nothing: unreachable: broken pipe", "look 3 (idle) gave nothing: unreachable: broken pipe"]

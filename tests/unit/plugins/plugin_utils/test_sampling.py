@@ -84,14 +84,22 @@ def test_the_steps_of_the_profiles():
     assert steps(Sampling(), load, "quick") == []
     (once,) = steps(Sampling(), load, "standard")
     assert once.phase == "once" and "cpu" not in once.kinds and "goroutineleak" in once.kinds
-    alone = steps(Sampling(interval=10), None, "deep")
-    assert [(step.after, "cpu" in step.kinds) for step in alone if step.phase == "idle"] == [(0, False), (10, False), (20, True)]
+    alone = steps(Sampling(interval=8), None, "deep")
+    assert [(step.after, "cpu" in step.kinds) for step in alone if step.phase == "idle"] == [(0, False), (8, False), (16, True)]
     assert [step.raw for step in alone[1:]] == [(), ("cpu",)]
-    loaded = steps(Sampling(interval=10), load, "deep")
+    loaded = steps(Sampling(interval=8), load, "deep")
     assert [(step.phase, step.after) for step in loaded] == [
-        ("idle", 0), ("idle", 10), ("idle", 20), ("load", 10), ("load", 20), ("load", 30), ("after", 5), ("after", 15)]
+        ("idle", 0), ("idle", 8), ("idle", 16), ("load", 10), ("load", 20), ("load", 30), ("after", 5), ("after", 13)]
     assert [step.phase for step in loaded if "cpu" in step.kinds] == ["load"]
     assert not any("cpu" in step.kinds for step in steps(Sampling(cpu_seconds=0), load, "deep"))
+
+
+def test_between_two_snapshots_goroutines_are_counted():
+    plan = steps(Sampling(), None, "deep")
+    assert [step.after for step in plan] == list(range(0, 121, 10))
+    assert [step.after for step in plan if step.kinds != sampling.COUNT] == [0, 60, 120]
+    assert [step.after for step in steps(Sampling(interval=12), None, "deep")] == [0, 6, 12, 18, 24]
+    assert [step.after for step in steps(Sampling(kinds=("heap",)), None, "deep")] == [0, 60, 120]
 
 
 @pytest.mark.parametrize(("profile", "least"), [("quick", 0), ("standard", 20), ("deep", 2 * 60 + 40 + 5 + 60 + 8 * 20)])
