@@ -7,6 +7,9 @@
 the application's own listener serves debugging, ``expvar`` the same for /debug/vars; ``allow_list`` and ``authentication``
 what stands in front, of reverse proxies too. A listener that serves neither is
 no finding, whatever else it serves (/metrics, /healthz).
+
+And do the profiles tell what they should? ``available``, ``profiles_valid``, and what contention profiling costs:
+``mutex_sampling``, ``block_sampling``. These judge the takes of ``runtime.endpoints``.
 """
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from ansible_collections.goready.preflight.plugins.module_utils.collect.pprof import is_local
-from ansible_collections.goready.preflight.plugins.plugin_utils import outside, subjects
+from ansible_collections.goready.preflight.plugins.plugin_utils import memory, outside, runtimes, subjects
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
     AS_ROOT, Facts, Outcome, Policy, Remediation, Threshold, as_root, check, failed, is_selected, lookup, notapplicable, passed, unknown,
 )
@@ -707,3 +710,305 @@ def authentication(facts: Facts, policy: Policy) -> Iterator[Outcome]:
             remediation=_at_the_proxy(endpoint) if endpoint.get("program") else None)
 
     yield from _fronts(facts, policy, judge)
+
+
+TAKES = ("runtime.endpoints",)
+
+_GIVE_CREDENTIALS = Remediation(
+    hint="Give the credentials in preflight_credentials, by the service's name: username and password, or token; from a vault.")
+
+_SEE_AVAILABLE = Remediation(hint="See pprof.available: what the endpoint answered is told there.")
+
+
+def _takes(facts: Facts, judge: Callable[[runtimes.Endpoint], Outcome]) -> Iterator[Outcome]:
+    """What ``judge`` says of every endpoint that gave a take; of the others pprof.available tells."""
+    found = runtimes.endpoints(facts)
+    if not found:
+        yield notapplicable("No service of this host is known to serve net/http/pprof.")
+    for endpoint in found:
+        if endpoint.takes:
+            yield judge(endpoint)
+        elif _refused_us(endpoint) or not endpoint.facts.get("declared"):
+            yield notapplicable("No profile was taken (pprof.available tells why).", subject=endpoint.subject)
+        else:
+            yield unknown("No profile was taken.", subject=endpoint.subject, evidence=[_failure(endpoint)], remediation=_SEE_AVAILABLE)
+
+
+def _failure(endpoint: runtimes.Endpoint) -> str:
+    error = endpoint.facts.get("error") or {}
+    return str(error.get("message") or error.get("kind") or "it was not asked")
+
+
+def _refused_us(endpoint: runtimes.Endpoint) -> bool:
+    return bool(lookup(endpoint.facts, "error.kind") == "unauthorized")
+
+
+def _asked(endpoint: runtimes.Endpoint) -> list[Mapping[str, Any]]:
+    return [one for take in endpoint.takes for one in take.get("asked") or ()]
+
+
+def _faults(endpoint: runtimes.Endpoint) -> dict[str, str]:
+    """What went wrong with each kind that was asked for; that a program has no such profile is no fault."""
+    found: dict[str, str] = {}
+    for one in _asked(endpoint):
+        error = one.get("error")
+        if error and one.get("status") != 404:
+            found[str(one.get("kind"))] = str(error.get("message") or error.get("kind") if isinstance(error, Mapping) else error)
+    return found
+
+
+@check(
+    "pprof.available",
+    title="pprof answers where it is declared",
+    severity="medium",
+    profile="standard",
+    why="pprof is wanted when something is wrong, and then it is too late to find that the build left it out, the port moved or the "
+        "handlers are on another mux. Source: Go, src/net/http/pprof/pprof.go: the import registers the handlers on "
+        "http.DefaultServeMux only, and a server with a mux of its own has to register them itself.",
+    judged="Every endpoint that is declared (`pprof` in preflight_services) must have given profiles. It fails where it did not "
+           "answer, answered with something else, or stopped to answer between two takes. One that asks for credentials it was not "
+           "given is unknown. Discovered listeners promised nothing: what they do not give is not applicable, or unknown as info "
+           "where they served pprof a moment before.",
+    remediation=Remediation(
+        hint="Import net/http/pprof where the declared address is served, or correct `pprof` in preflight_services.",
+        command="curl -sS -m 3 -o /dev/null -w '%{http_code}\\n' http://127.0.0.1:6060/debug/pprof/"),
+    needs=TAKES,
+)
+def available(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    found = runtimes.endpoints(facts)
+    if not found:
+        yield notapplicable("No service of this host is known to serve net/http/pprof.")
+    for endpoint in found:
+        yield _available(endpoint)
+
+
+def _available(endpoint: runtimes.Endpoint) -> Outcome:
+    subject, declared = endpoint.subject, bool(endpoint.facts.get("declared"))
+    address, message = runtimes.where(endpoint.facts), _failure(endpoint)
+    if endpoint.takes:
+        return _answered(endpoint, address)
+    if _refused_us(endpoint):
+        asks = f"{address} asks for credentials, and none that it accepts were given."
+        if declared:
+            return unknown(asks, subject=subject, evidence=[message], remediation=_GIVE_CREDENTIALS)
+        return notapplicable(f"{asks} {_GIVE_CREDENTIALS.hint}", subject=subject, evidence=[message])
+    if declared:
+        return failed(f"pprof is declared on {address} and gives no profile: {message}.", subject=subject, actual=message,
+                      expected="profiles")
+    if lookup(endpoint.facts, "error.kind") == "not_pprof":
+        return notapplicable(f"{address} serves no pprof.", subject=subject, evidence=[message])
+    return unknown(f"{address} serves pprof and gave no profile: {message}.", subject=subject, severity="info")
+
+
+def _answered(endpoint: runtimes.Endpoint, address: str) -> Outcome:
+    asked, faults, subject = _asked(endpoint), _faults(endpoint), endpoint.subject
+    good = sorted({str(one.get("kind")) for one in asked if not one.get("error")})
+    evidence = [f"given: {', '.join(good)}"] if good else []
+    evidence += [f"{kind}: {message}" for kind, message in sorted(faults.items())]
+    if endpoint.facts.get("restarted"):
+        evidence.append(str(endpoint.facts["restarted"]))
+    stopped = endpoint.facts.get("interrupted")
+    message = str(stopped.get("message") or stopped.get("kind")) if isinstance(stopped, Mapping) else str(stopped or "")
+    declared = bool(endpoint.facts.get("declared"))
+    if message:
+        count = len(endpoint.takes)
+        said = f"{address} gave {count} take{'' if count == 1 else 's'} and no more after that: {message}."
+        if declared:
+            return failed(said, subject=subject, actual=message, expected="profiles", evidence=evidence)
+        return unknown(said, subject=subject, evidence=evidence, severity="info")
+    if asked and not good:
+        said = f"{address} answers, and gives none of the profiles that it was asked for: {next(iter(faults.values()), 'not there')}."
+        if declared:
+            return failed(said, subject=subject, actual="no profile", expected="profiles", evidence=evidence)
+        return unknown(said, subject=subject, evidence=evidence, severity="info")
+    return passed(f"pprof on {address} gives profiles.", subject=subject, actual="available", expected="profiles", evidence=evidence)
+
+
+@check(
+    "pprof.profiles_valid",
+    title="The profiles can be read",
+    severity="medium",
+    profile="standard",
+    why="A proxy that cuts answers, compresses them again or sends its own error page with status 200 spoils profiles, and it is found "
+        "when somebody needs one. Source: github.com/google/pprof, proto/profile.proto and profile.CheckValid.",
+    judged="Every profile that was fetched must unpack, decode to its end and name at least one sample type. A mutex or block profile "
+           "without samples is valid: it is switched off, or nothing waited. A kind that was asked for and not got (CPU profiling "
+           "already in use, no answer in time, too large) is unknown, as info.",
+    remediation=Remediation(
+        hint="Fetch it by hand, on the host and past every proxy, and open it.",
+        command="curl -sS -o heap.pb.gz http://127.0.0.1:6060/debug/pprof/heap && go tool pprof -top heap.pb.gz"),
+    needs=TAKES,
+)
+def profiles_valid(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    yield from _takes(facts, _profiles_valid)
+
+
+def _profiles_valid(endpoint: runtimes.Endpoint) -> Outcome:
+    found = [one for take in endpoint.takes for one in take.get("profiles") or ()]
+    # What is too large for us, or came too late to be decoded, may be as it should.
+    faults = _faults(endpoint)
+    kinds_of_fault = {str(one.get("kind")): str(lookup(one, "error.kind")) for one in _asked(endpoint) if one.get("error")}
+    faults.update({str(one["kind"]): str(one["error"]) for one in found if not one.get("valid") and _undecided(one)})
+    bad = [one for one in found if not one.get("valid") and not _undecided(one) and kinds_of_fault.get(str(one.get("kind"))) != "too_big"]
+    bad += [{"kind": one.get("kind"), "error": lookup(one, "error.message")} for one in _asked(endpoint)
+            if lookup(one, "error.kind") in ("broken", "not_pprof") and all(one.get("kind") != other.get("kind") for other in bad)]
+    evidence = [f"{one.get('file') or one.get('kind')}: {one.get('error') or 'not valid'}" for one in bad][:SHOWN]
+    kinds = sorted({str(one.get("kind")) for one in found})
+    if bad:
+        first = bad[0]
+        more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+        return failed(f"The {first.get('kind')} profile cannot be read: {first.get('error') or 'it is not valid'}{more}.",
+                      subject=endpoint.subject, actual=sorted({str(one.get("kind")) for one in bad}), expected="valid profiles",
+                      evidence=evidence)
+    if faults:
+        told = "; ".join(f"{kind} ({message})" for kind, message in sorted(faults.items()))
+        return unknown(f"Not every profile was got: {told}.", subject=endpoint.subject, severity="info",
+                       evidence=[f"read: {', '.join(kinds)}"] if kinds else [], remediation=_SEE_AVAILABLE)
+    if not found:
+        return notapplicable("No profile was asked for (preflight_runtime.kinds).", subject=endpoint.subject)
+    return passed(f"{len(found)} profile{'s' if len(found) > 1 else ''} can be read ({', '.join(kinds)}).", subject=endpoint.subject,
+                  actual=len(found), evidence=[f"{one.get('file')}: {one.get('samples')} samples, {one.get('bytes')} bytes"
+                                               for one in found][:SHOWN])
+
+
+def _undecided(shown: Mapping[str, Any]) -> bool:
+    return str(shown.get("error") or "").startswith("not decoded")
+
+
+def _sampled(endpoint: runtimes.Endpoint, kind: str) -> tuple[list[Mapping[str, Any]], Outcome | None]:
+    """The takes that carry a kind, and what there is to say where none does."""
+    takes = [take for take in endpoint.takes if take.get(kind)]
+    if takes:
+        return takes, None
+    fault = _faults(endpoint).get(kind)
+    if fault:
+        return [], unknown(f"The {kind} profile was not read: {fault}.", subject=endpoint.subject, severity="info",
+                           remediation=_SEE_AVAILABLE)
+    reason = next((str(one.get("reason")) for take in endpoint.takes for one in take.get("skipped") or () if one.get("kind") == kind),
+                  "it is not one of its profiles")
+    return [], notapplicable(f"The {kind} profile was not asked for: {reason}.", subject=endpoint.subject)
+
+
+def _sites(sampled: Mapping[str, Any]) -> list[str]:
+    """The most contended sites, for the evidence."""
+    sites = sorted(sampled.get("sites") or (), key=lambda site: -(site.get("delay_ns") or 0))
+    return [f"{memory.where(site)}: {site.get('contentions')} waits, {memory.span((site.get('delay_ns') or 0) / 1e9)} in all"
+            for site in sites[:5]]
+
+
+@check(
+    "pprof.mutex_sampling",
+    title="Mutex profiling costs little",
+    severity="info",
+    profile="standard",
+    why="With runtime.SetMutexProfileFraction(n) one of n contended unlocks records its stack, under a lock that all of them share "
+        "(Go source, runtime/mprof.go, mutexevent and saveBlockEventStack): the more contention there is, the more its measuring adds. "
+        "GODEBUG has no such setting.",
+    judged="mutex?debug=1 tells the period. A period below `period` fails; from there on it passes, 100 to 1000 is usual. 0 is off, "
+           "which costs and shows nothing: not applicable.",
+    remediation=Remediation(hint="Call runtime.SetMutexProfileFraction with a number from 100 to 1000 at the program's start."),
+    needs=TAKES,
+    thresholds={"period": Threshold(10, "The smallest period: 1 of so many contended unlocks is recorded.", unit="unlocks", minimum=1)},
+)
+def mutex_sampling(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    yield from _takes(facts, partial(_mutex_sampling, int(policy.threshold(mutex_sampling, "period"))))
+
+
+def _mutex_sampling(least: int, endpoint: runtimes.Endpoint) -> Outcome:
+    takes, missing = _sampled(endpoint, "mutex")
+    if missing is not None:
+        return missing
+    sampled = takes[-1]["mutex"]
+    period, subject = memory.whole(sampled.get("period")), endpoint.subject
+    if period is None:
+        return unknown("The mutex profile does not tell its period.", subject=subject, severity="info")
+    if period == 0:
+        return notapplicable("Mutex profiling is off: it costs nothing and shows no contention. runtime.SetMutexProfileFraction(100) at "
+                             "the program's start switches it on at little cost.", subject=subject)
+    count = memory.whole(sampled.get("contentions"))
+    evidence = [f"mutex?debug=1: sampling period={period}", *_sites(sampled)]
+    seen = f" ({count} contentions since it was switched on)" if count else ""
+    if period < least:
+        every = "every contended unlock records" if period == 1 else f"one of {period} contended unlocks records"
+        return failed(f"Mutex profiling is dear: {every} its stack{seen}; a period of 100 to 1000 shows the same sites.", subject=subject,
+                      actual=period, expected=f"at least {least}", evidence=evidence)
+    return passed(f"One of {period} contended unlocks records its stack{seen}.", subject=subject, actual=period,
+                  expected=f"at least {least}", evidence=evidence)
+
+
+@check(
+    "pprof.block_sampling",
+    title="Block profiling costs little",
+    severity="info",
+    profile="standard",
+    why="runtime.SetBlockProfileRate(n) records a wait of n nanoseconds or more with its stack, and a shorter one by chance: with 1 each "
+        "wait on a channel, select, lock or condition pays for a stack and a lock that all of them share. Source: Go, "
+        "runtime/mprof.go (blocksampled, saveBlockEventStack).",
+    judged="Nothing tells the rate. But each recorded wait adds at least the rate to the delay of its site (a shorter wait is scaled up to "
+           "it), so the rate is at most the smallest delay that a site has, or gained between two takes: where that is below "
+           "`rate`, it fails. And each adds at least one to the contentions, so no more waits were recorded than those: with at most "
+           "`events` a second it passes, whatever the rate. Neither: unknown. A profile without samples is off, or nothing "
+           "waited: nobody can tell which, and it is not applicable.",
+    remediation=Remediation(hint="Call runtime.SetBlockProfileRate with 10000 (nanoseconds) or more, or switch it off after use."),
+    needs=TAKES,
+    thresholds={
+        "rate": Threshold(10.0, "The smallest rate.", unit="microseconds", minimum=0),
+        "events": Threshold(1000.0, "Recorded waits a second that cost too little to matter.", unit="waits a second", minimum=0),
+    },
+)
+def block_sampling(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    rate, events = (float(policy.threshold(block_sampling, name)) for name in ("rate", "events"))
+    yield from _takes(facts, partial(_block_sampling, rate * 1000, events))
+
+
+_LOOK_FOR_RATE = Remediation(hint="Look into the program for runtime.SetBlockProfileRate: 10000 (nanoseconds) or more is cheap.")
+
+
+def _block_sampling(least: float, events: float, endpoint: runtimes.Endpoint) -> Outcome:
+    takes, missing = _sampled(endpoint, "block")
+    if missing is not None:
+        return missing
+    subject, last = endpoint.subject, takes[-1]["block"]
+    if not last.get("samples"):
+        return notapplicable("The block profile is empty: it is off, or nothing waited; nobody can tell which.", subject=subject)
+    bound = min(_delays(takes), default=None)
+    waits = _waits(endpoint, takes)
+    evidence = _sites(last)
+    if bound is not None:
+        evidence.insert(0, f"the smallest delay of a site is {bound:.0f} ns: the rate is at most that")
+    many = f"recorded waits: at most {waits:,.0f} a second" if waits is not None else "how many waits are recorded is not known"
+    if bound is not None and bound < least:
+        return failed(f"Block profiling is dear: its rate is at most {bound:.0f} ns, so nearly every wait records its stack ({many}).",
+                      subject=subject, actual=f"at most {bound:.0f} ns", expected=f"at least {least:.0f} ns", evidence=evidence)
+    if waits is not None and waits <= events:
+        return passed(f"Block profiling is on, at a rate that is not told, and costs little ({many}).", subject=subject,
+                      actual=round(waits, 3), expected=f"at most {events:g} waits a second", evidence=evidence)
+    return unknown(f"Block profiling is on, and its rate is not known ({many}).", subject=subject, severity="info", evidence=evidence,
+                   remediation=_LOOK_FOR_RATE)
+
+
+def _delays(takes: Sequence[Mapping[str, Any]]) -> Iterator[int]:
+    """The delays of the sites in nanoseconds, and what they gained from one take to the next."""
+    before: dict[tuple[Any, ...], int] = {}
+    for take in takes:
+        now: dict[tuple[Any, ...], int] = {
+            (site.get("function"), site.get("file"), site.get("line")): int(site.get("delay_ns") or 0)
+            for site in take["block"].get("sites") or ()}
+        for key, delay in now.items():
+            gained = delay - before.get(key, 0)
+            if gained > 0:
+                yield gained
+        before = now
+
+
+def _waits(endpoint: runtimes.Endpoint, takes: Sequence[Mapping[str, Any]]) -> float | None:
+    """Recorded waits a second, at most: between the first and the last take, else since the start of the process."""
+    first, last = takes[0], takes[-1]
+    counts = [memory.number(take["block"].get("contentions")) for take in (first, last)]
+    if counts[0] is None or counts[1] is None:
+        return None
+    begin, end = memory.number(first.get("clock")), memory.number(last.get("clock"))
+    if begin is not None and end is not None and end - begin >= 1 and counts[1] >= counts[0]:
+        return (counts[1] - counts[0]) / (end - begin)
+    age = memory.age(endpoint.facts, last)
+    return counts[1] / age if age else None

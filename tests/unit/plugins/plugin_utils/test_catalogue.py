@@ -30,7 +30,10 @@ limits: nofile_configured high, nofile_effective critical, nofile_headroom high,
  limits_conf_ignored info, tasks medium, memory_limit medium, gomaxprocs low
 binary: arch_match critical, cpu_level critical, static low, go_release medium, revision high, clean medium, race high,
  replaced high, ownership high
-pprof: bind critical, reachable critical, public_mux critical, expvar high, allow_list high, authentication high
+pprof: bind critical, reachable critical, public_mux critical, expvar high, allow_list high, authentication high,
+ available medium, profiles_valid medium, mutex_sampling info, block_sampling info
+memory: heap_growth high, returns_after_load high, gc_pause_p99 medium, gc_cpu medium, rss_headroom high
+goroutines: leaked high, count medium, growth_rate high, blocked medium
 """
 
 

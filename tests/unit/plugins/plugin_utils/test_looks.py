@@ -71,7 +71,7 @@ def test_phases_around_a_load():
     clock = Clock()
     load = sampling.parse_load({"command": "x", "duration": 40, "settle": 5})
     facts, _profiles = clock.go({"snapshots": 2, "interval": 8}, load, Work(clock, 50))
-    assert clock.calls == [("idle", 8), ("load", 20), ("load", 30), ("load", 40), ("after", 55), ("after", 63)]
+    assert clock.calls == [("idle", 8), ("load", 20), ("load", 30), ("load", 40), ("after", 55), ("after", 59), ("after", 63)]
     assert facts["runtime"]["load"] == {"words": "the command x on the controller", "seconds": 40.0, "rc": 0, "error": None}
 
 
@@ -79,7 +79,7 @@ def test_a_load_that_fails_at_once_is_told_and_not_looked_at():
     clock = Clock()
     load = sampling.parse_load({"command": "x", "duration": 40, "settle": 5})
     facts, _profiles = clock.go({"snapshots": 2, "interval": 8}, load, Work(clock, 0, 127, "x cannot be run"))
-    assert [phase for phase, _when in clock.calls] == ["idle", "after", "after"]
+    assert [phase for phase, _when in clock.calls] == ["idle", "after", "after", "after"]
     assert facts["runtime"]["load"]["error"] == "it ended with exit status 127: x cannot be run"
 
 

@@ -89,7 +89,7 @@ def test_the_steps_of_the_profiles():
     assert [step.raw for step in alone[1:]] == [(), ("cpu",)]
     loaded = steps(Sampling(interval=8), load, "deep")
     assert [(step.phase, step.after) for step in loaded] == [
-        ("idle", 0), ("idle", 8), ("idle", 16), ("load", 10), ("load", 20), ("load", 30), ("after", 5), ("after", 13)]
+        ("idle", 0), ("idle", 8), ("idle", 16), ("load", 10), ("load", 20), ("load", 30), ("after", 5), ("after", 9), ("after", 13)]
     assert [step.phase for step in loaded if "cpu" in step.kinds] == ["load"]
     assert not any("cpu" in step.kinds for step in steps(Sampling(cpu_seconds=0), load, "deep"))
 

@@ -38,6 +38,7 @@ def refuse(facts: dict[str, Any], *, hidepid: bool) -> None:
         {"path": "/etc/security/limits.conf", "line": 1, "domain": "api", "type": "-", "item": "nofile", "value": "65536"}]
     facts["pprof"] = {"endpoints": [], "health": [
         {"service": "api", "url": SERVICES[0]["health"], "status": None, "ms": None, "ok": None, "error": DENIED}]}
+    facts["runtime"] = {"endpoints": []}
     for service in facts["services"]["services"]:
         service["binary"] = {"path": "/opt/api/api", "realpath": None, "error": DENIED}
         for one in service["processes"]:

@@ -1,0 +1,3 @@
+module example.test/runtimecost
+
+go 1.21

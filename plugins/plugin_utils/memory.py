@@ -1,0 +1,284 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the takes of one endpoint say about memory and the garbage collector (GC), as numbers.
+
+Everything here reads takes (``runtime.endpoints[].takes`` of the facts) and judges nothing. Sources are the Go runtime's:
+``runtime/mstats.go`` for the fields of MemStats, ``runtime/mgcpacer.go`` for NextGC.
+"""
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.goready.preflight.plugins.module_utils import promtext
+from ansible_collections.goready.preflight.plugins.plugin_utils.engine import lookup
+
+Take = Mapping[str, Any]
+MIB = 1 << 20
+
+# The runtime's histograms of its pauses as the Prometheus client names them: Go >= 1.22 first, the older name after it.
+KEPT = 0.2  # of what a site allocates in a window: more is no request of some seconds
+PAUSE_FAMILIES = ("go_sched_pauses_total_gc_seconds", "go_gc_pauses_seconds")
+
+
+@dataclass(frozen=True)
+class Heap:
+    """The heap of one take. ``goal`` is NextGC: the collector sets it at the end of a cycle in proportion to what it found
+    alive, so it follows the live heap without the garbage that was made since."""
+
+    clock: float
+    inuse: int
+    alloc: int
+    goal: int
+    kept: int      # HeapIdle - HeapReleased: free memory that the runtime keeps mapped
+    cycles: int    # NumGC
+    forced: bool
+
+    @property
+    def value(self) -> int:
+        """The live heap where a GC was forced before the reading, else the spans in use."""
+        return self.alloc if self.forced else self.inuse
+
+
+@dataclass(frozen=True)
+class Fraction:
+    """The share of the CPU time available to the program that its GC took, and over which time (None: not known)."""
+
+    value: float
+    seconds: float | None
+    since_start: bool
+
+
+def memstats(take: Take) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = lookup(take, "memory.memstats") or {}
+    return found
+
+
+def whole(value: Any) -> int | None:
+    """A number of the facts, None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return int(value)
+
+
+def number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def heaps(takes: Iterable[Take]) -> list[Heap]:
+    """The readings of the heap, in order. Where they are not all after a forced GC, none counts as one: two kinds are not
+    compared. Readings before a counter that went back belong to another process and are left out."""
+    found: list[Heap] = []
+    for take in takes:
+        stats = memstats(take)
+        values = [whole(stats.get(key)) for key in ("HeapInuse", "HeapAlloc", "NextGC", "NumGC")]
+        clock = number(take.get("clock"))
+        if clock is None or any(value is None for value in values):
+            continue
+        inuse, alloc, goal, cycles = (value or 0 for value in values)
+        if found and cycles < found[-1].cycles:
+            found = []
+        kept = max(0, (whole(stats.get("HeapIdle")) or 0) - (whole(stats.get("HeapReleased")) or 0))
+        found.append(Heap(clock, inuse, alloc, goal, kept, cycles, bool(lookup(take, "memory.forced_gc"))))
+    return found
+
+
+def cycles_after(takes: Iterable[Take], moment: float | None) -> int:
+    """How many GC cycles certainly ended after a moment (seconds since 1970), as the takes of after it know: by the times of
+    the pauses where the moment is known, else by what NumGC gained between the takes."""
+    takes = list(takes)
+    found = heaps(takes)
+    if not found:
+        return 0
+    gained = found[-1].cycles - found[0].cycles + (1 if found[0].forced else 0)
+    counted = sum(end > moment for end, unused in pauses(takes)) if moment is not None else 0
+    return max(gained, counted)
+
+
+def alike(*groups: Sequence[Heap]) -> bool:
+    """Whether every reading is of the live heap after a forced GC."""
+    return all(heap.forced for group in groups for heap in group)
+
+
+def value(heap: Heap, forced: bool) -> int:
+    return heap.alloc if forced else heap.inuse
+
+
+def unix(text: Any) -> float | None:
+    """An RFC 3339 time as seconds since 1970."""
+    try:
+        moment = datetime.datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return moment.timestamp() if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
+def age(entry: Mapping[str, Any], take: Take) -> float | None:
+    """Seconds that the process had run when the take was made; None where that is not known."""
+    started, clock = number(entry.get("started")), number(take.get("clock"))
+    return None if started is None or clock is None or clock < started else clock - started
+
+
+def pauses(takes: Iterable[Take]) -> list[tuple[float, float]]:
+    """(seconds since 1970 of its end, seconds) of the GC cycles that the takes still know, newest first.
+
+    One entry is a cycle: the sum of the times it stopped the world (runtime/mstats.go, PauseNs).
+    """
+    seen: set[tuple[float, float]] = set()
+    for take in takes:
+        for entry in lookup(take, "memory.pauses") or ():
+            if len(entry) == 2 and number(entry[0]) is not None and number(entry[1]) is not None and entry[0] > 0:
+                seen.add((entry[0], entry[1]))
+    return [(end / 1e9, length / 1e9) for end, length in sorted(seen, reverse=True)]
+
+
+def nearest_rank(values: Iterable[float], share: float) -> float:
+    """The value at the nearest rank: the smallest that ``share`` of the values do not exceed. Raises ValueError where there
+    is none."""
+    ordered = sorted(values)
+    if not ordered:
+        raise ValueError("no values")
+    return ordered[max(1, math.ceil(share * len(ordered))) - 1]
+
+
+def pause_histogram(take: Take) -> tuple[str, promtext.Histogram] | None:
+    """(family, histogram) of the pauses on the take's metrics page; None where there is none that can be read."""
+    for name in PAUSE_FAMILIES:
+        value = family(take, name)
+        if isinstance(value, Mapping):
+            try:
+                found = promtext.from_facts({name: value}).families[name]
+            except ValueError:
+                continue
+            if isinstance(found, promtext.Histogram):
+                return name, found
+    return None
+
+
+def between(first: promtext.Histogram, last: promtext.Histogram) -> promtext.Histogram | None:
+    """What was observed between two readings; None where they are not of one life of a process."""
+    try:
+        return promtext.delta(last, first)
+    except ValueError:
+        return None
+
+
+def family(take: Take, *names: str) -> Any:
+    """The first of some families of the metrics page; None where it has none of them."""
+    families = lookup(take, "metrics.families") or {}
+    return next((families[name] for name in names if name in families), None)
+
+
+def gauge(take: Take, name: str) -> float | None:
+    return number(family(take, name))
+
+
+def gc_fractions(entry: Mapping[str, Any], takes: Sequence[Take]) -> list[Fraction]:
+    """GC's share of the CPU time: over the window of the takes where a cycle ended in it, then since the process's start.
+
+    GCCPUFraction is a mean since the start, taken at the end of a cycle: of two readings f1, f2 at t1, t2 the share between
+    them is (f2 t2 - f1 t1) / (t2 - t1), as long as GOMAXPROCS stays the same.
+    """
+    readings: list[tuple[float | None, float, int]] = []  # (age at the end of the cycle, fraction, cycles)
+    for take in takes:
+        fraction, stats = number(lookup(take, "memory.gc_cpu_fraction")), memstats(take)
+        cycles, last = whole(stats.get("NumGC")), whole(stats.get("LastGC"))
+        if fraction is None or not cycles or not 0 <= fraction <= 1:
+            continue
+        if readings and cycles < readings[-1][2]:
+            readings = []
+        readings.append((_age_at(entry, take, last), fraction, cycles))
+    if not readings:
+        return []
+    found = []
+    (begin, before, cycles), (end, after, more) = readings[0], readings[-1]
+    if more > cycles and begin is not None and end is not None and end > begin:
+        found.append(Fraction(min(1.0, max(0.0, (after * end - before * begin) / (end - begin))), end - begin, False))
+    return [*found, Fraction(after, end, True)]
+
+
+def _age_at(entry: Mapping[str, Any], take: Take, last_gc: int | None) -> float | None:
+    """How old the process was at the end of its last GC cycle."""
+    now, at = age(entry, take), unix(take.get("at"))
+    if now is None or at is None or not last_gc:
+        return None
+    return max(0.0, now - max(0.0, at - last_gc / 1e9))
+
+
+def grown_sites(before: Take, after: Take) -> list[tuple[Mapping[str, Any], int]]:
+    """(site, bytes) of the allocation sites that hold more in the second take than in the first, the largest first.
+
+    Sites are functions and lines; one that only the second take lists counts whole where the first one's list was not cut.
+    """
+    first = {_site(site): int(site.get("inuse_bytes") or 0) for site in lookup(before, "heap.sites") or ()}
+    if not first:
+        return []
+    grown = [(site, int(site.get("inuse_bytes") or 0) - first.get(_site(site), 0)) for site in lookup(after, "heap.sites") or ()]
+    return sorted(((site, more) for site, more in grown if more > 0), key=lambda pair: (-pair[1], _site(pair[0])))
+
+
+def kept(before: Take, after: Take) -> bool | None:
+    """Whether half of what grew between two takes is at sites that keep what they allocate (:data:`KEPT` of it or more); None
+    where there are no profiles.
+
+    Requests in work make the live heap go up and down as well, but their sites free nearly all that they allocate in a window.
+    """
+    if not lookup(before, "heap.sites") or not lookup(after, "heap.sites"):
+        return None
+    grown = grown_sites(before, after)
+    first = {_site(site): int(site.get("alloc_bytes") or 0) for site in lookup(before, "heap.sites") or ()}
+    held = sum(more for site, more in grown
+               if more >= KEPT * (int(site.get("alloc_bytes") or 0) - first.get(_site(site), 0)))
+    return bool(grown) and 2 * held >= sum(more for unused, more in grown)
+
+
+def in_use(take: Take) -> int | None:
+    """Bytes that the listed sites of the heap profile hold: as of the last GC, so without the garbage since."""
+    sites = lookup(take, "heap.sites")
+    return sum(int(site.get("inuse_bytes") or 0) for site in sites) if sites else None
+
+
+def gogc(takes: Sequence[Take], process: Mapping[str, Any]) -> float | None:
+    """How far the heap may grow between two collections, in percent of what is alive (100 by default); None: switched off."""
+    for take in reversed(takes):
+        told = gauge(take, "go_gc_gogc_percent")
+        if told is not None:
+            return told if 0 <= told < 1e6 else None  # off is math.MaxUint64 there (runtime/metrics.go)
+    text = str((process.get("environ") or {}).get("GOGC") or "")
+    if text == "off":
+        return None
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else 100.0
+
+
+def _site(site: Mapping[str, Any]) -> tuple[str, str, int]:
+    return str(site.get("function")), str(site.get("file")), int(site.get("line") or 0)
+
+
+def where(site: Mapping[str, Any]) -> str:
+    """``main.remember (cache.go:31)``; with who called it, where the facts tell: ``..., called by main.handle (api.go:7)``."""
+    file = str(site.get("file") or "").rsplit("/", 1)[-1]
+    text = f"{site.get('function')} ({file}:{site.get('line')})" if file else str(site.get("function"))
+    caller = site.get("caller")
+    if isinstance(caller, (list, tuple)) and len(caller) >= 3:
+        text += ", called by " + where(dict(zip(("function", "file", "line"), caller, strict=False)))
+    return text
+
+
+def span(seconds: float) -> str:
+    """A time for a sentence: ``45 s``, ``2 minutes``, ``1.5 hours``, ``3 days``."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length * (2 if unit != "minute" else 1):
+            amount = round(seconds / length, 1)
+            return f"{amount:g} {unit}{'' if amount == 1 else 's'}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def milliseconds(seconds: float) -> str:
+    """``0.31 ms``, ``12 ms``, ``1.2 s``."""
+    return f"{seconds:.2g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
