@@ -44,23 +44,32 @@ class Context:
     recorded tree; ``run`` is replaced in tests as well. Every part gets a copy whose ``deadline`` is its own."""
 
     def __init__(self, *, root: str = "/", services: Sequence[Mapping[str, Any]] = (), timeout: float = 20.0,
-                 toolchain: str = "optional", build_user: str = "", probes: Sequence[Mapping[str, Any]] = ()) -> None:
+                 toolchain: str = "optional", build_user: str = "", probes: Sequence[Mapping[str, Any]] = (),
+                 runtime: Optional[Mapping[str, Any]] = None, credentials: Sequence[Mapping[str, Any]] = (),
+                 extra: Optional[Mapping[str, float]] = None) -> None:
         self.root = root
         self.services = list(services)
         self.toolchain = toolchain
         self.build_user = build_user
         self.probes = list(probes)
+        self.runtime = dict(runtime or {})
+        self.credentials = list(credentials)
         self.timeout = timeout
+        self.extra = dict(extra or {})  # seconds that a subset may take beyond the deadline of all the others
         self.deadline = time.monotonic() + timeout
         self.shared: Dict[str, Any] = {}  # what one part leaves for another (the process table, the subsets' results)
         self.errors: List[Dict[str, str]] = []  # what parts report beside their value, see note()
         self._processes: Set[int] = set()  # sessions of commands that run, see kill_commands()
 
-    def until(self, deadline: float) -> Context:
+    def until(self, deadline: float, subset: str = "") -> Context:
         """This context with an earlier deadline; everything else is shared."""
         part = copy.copy(self)
-        part.deadline = min(self.deadline, deadline)
+        part.deadline = min(self.deadline_of(subset), deadline)
         return part
+
+    def deadline_of(self, subset: str) -> float:
+        """When a subset has to have ended."""
+        return self.deadline + self.extra.get(subset, 0.0)
 
     def note(self, part: str, exc: BaseException, where: str = "") -> None:
         """Put a failure into the document's ``errors`` that costs a part one entry (``where``), not all of its value."""
@@ -226,7 +235,7 @@ class _Subset:
 
 def gather(subsets: Mapping[str, Sequence[Part]], context: Context,
            after: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
-    """Run the parts of every subset, the subsets side by side, until the context's deadline.
+    """Run the parts of every subset, the subsets side by side, until the context's deadline (and a subset's ``extra``).
 
     ``after`` names for a subset the one it waits for (pprof needs the listeners of services). Returns ``{subset: {key:
     value}, "errors": [...], "timings": {subset: ms}}``, where every key of a part that did not give its value is named in
@@ -248,7 +257,7 @@ def gather(subsets: Mapping[str, Sequence[Part]], context: Context,
                     return
                 entry = state.queue.pop(0)
                 seconds = entry[2] if len(entry) == 3 else context.timeout * PART_SHARE
-                mine = context.until(time.monotonic() + seconds)
+                mine = context.until(time.monotonic() + seconds, state.name)
                 part = state.part = "%s.%s" % (state.name, entry[0])
                 state.deadline = mine.deadline
             failure: Optional[Dict[str, str]] = None
@@ -268,7 +277,7 @@ def gather(subsets: Mapping[str, Sequence[Part]], context: Context,
 
     def start(state: _Subset) -> None:
         # Its part's own deadline is set by the thread; until then it has the whole time.
-        state.deadline = context.deadline
+        state.deadline = context.deadline_of(state.name)
         threading.Thread(target=work, args=(state, state.turn), daemon=True, name=state.name).start()
 
     def ready(state: _Subset) -> bool:
@@ -283,12 +292,12 @@ def gather(subsets: Mapping[str, Sequence[Part]], context: Context,
                     continue
                 errors.append(_late(state.part or state.name, "the collector did not end in time"))
                 state.turn += 1
-                if state.queue and now < context.deadline:
+                if state.queue and now < context.deadline_of(state.name):
                     start(state)
                 else:
                     state.ended = now
             for state in states.values():
-                if ready(state) and now < context.deadline:
+                if ready(state) and now < context.deadline_of(state.name):
                     state.started = now
                     start(state)
             running = [state for state in states.values() if state.started is not None and state.ended is None]

@@ -3,13 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One bounded HTTP GET over TCP, TLS or a unix socket, for looking at listeners nobody has vouched for.
 
-Public: :func:`get`, :class:`Target`, :func:`parse_url`, :class:`Answer`, :class:`Response`, :func:`connect`,
-:func:`resolve`, :class:`ProbeError`, :func:`side_by_side`.
+Public: :func:`get`, :func:`fetch`, :class:`Download`, :class:`Target`, :func:`parse_url`, :func:`authorization`,
+:class:`Answer`, :class:`Response`, :func:`connect`, :func:`resolve`, :class:`ProbeError`, :func:`side_by_side`.
 
 Not http.client: its timeout holds for each ``recv``, so that a server that sends a byte a second keeps it busy for
 ever. Here the deadline is for everything together (name, connect, handshake, answer), the head and the body are cut,
-redirects are not followed, and nothing is ever sent but a GET. Certificates are not verified: the question is what is
-served, not who serves it. ``ssl`` is imported at the first TLS connection only.
+redirects are not followed, and nothing is ever sent but a GET. Certificates are verified only where the target says so: the
+question is what is served, not who serves it, as long as no credentials are sent. ``ssl`` is imported at the first TLS
+connection only.
 """
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
+from types import TracebackType
+from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar
 
 TIMEOUT = 1.0            # seconds for one request, everything included
 BODY_LIMIT = 64 * 1024   # bytes of the body that are kept
@@ -38,8 +40,8 @@ HEADERS = frozenset((
 
 # Kinds of Answer.error.
 REFUSED, TIMEOUT_KIND, UNREACHABLE, DENIED, MISSING, RESOLVE = "refused", "timeout", "unreachable", "denied", "missing", "resolve"
-CLOSED, NOT_HTTP, HTTP2, TLS_EXPECTED, TLS, CLIENT_CERTIFICATE, INCOMPLETE = (
-    "closed", "not_http", "http2", "tls_expected", "tls", "client_certificate", "incomplete")
+CLOSED, NOT_HTTP, HTTP2, TLS_EXPECTED, TLS, CLIENT_CERTIFICATE, INCOMPLETE, CERTIFICATE = (
+    "closed", "not_http", "http2", "tls_expected", "tls", "client_certificate", "incomplete", "certificate")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,8 +57,10 @@ class Target:
     port: int = 0
     unix: str = ""
     path: str = "/"
-    authorization: str = field(default="", repr=False)  # only what the user wrote into the URL
+    authorization: str = field(default="", repr=False)  # only what the user declared: see authorization()
     name: str = ""  # the server's name, where one address serves many: Host header and SNI
+    verify: bool = False  # whether the server's certificate has to be good for `name` (or `host`)
+    ca_file: str = ""     # PEM file of those who may sign it; empty: those that the host trusts
 
     @property
     def authority(self) -> str:
@@ -124,15 +128,36 @@ def parse_url(url: str) -> Target:
         raise ValueError("%r names no host" % url.rpartition("@")[2][:80])
     if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
         raise ValueError("%r is not a port number from 1 to 65535" % port[:20])
-    authorization = ""
+    sent = ""
     if at:
-        import binascii  # only where credentials were declared
-        token = binascii.b2a_base64(_unquote(userinfo).encode("utf-8", "surrogateescape"), newline=False)
-        authorization = "Basic " + token.decode("ascii")
+        sent = _basic(_unquote(userinfo))
     if not path.startswith("/"):
         path = "/" + path
     return Target(scheme=scheme, host=host, port=int(port) if port else {"http": 80, "https": 443}[scheme], path=path,
-                  authorization=authorization)
+                  authorization=sent)
+
+
+def authorization(username: str = "", password: str = "", token: str = "") -> str:
+    """The ``Authorization`` header for a user's name and password (RFC 7617) or a bearer token (RFC 6750), "" for neither.
+
+    ValueError, which does not hold them, where they cannot be sent.
+    """
+    if token:
+        if any(not 0x20 < ord(char) < 0x7F for char in token):
+            raise ValueError("a bearer token has no spaces, control characters or characters beyond ASCII")
+        return "Bearer " + token
+    if not username and not password:
+        return ""
+    if ":" in username:
+        raise ValueError("the user's name of Basic authentication has no colon")
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in username + password):
+        raise ValueError("the name and password of Basic authentication have no control characters")
+    return _basic("%s:%s" % (username, password))
+
+
+def _basic(userinfo: str) -> str:
+    import binascii  # only where credentials were declared
+    return "Basic " + binascii.b2a_base64(userinfo.encode("utf-8", "surrogateescape"), newline=False).decode("ascii")
 
 
 def _unquote(text: str) -> str:
@@ -154,16 +179,19 @@ class Response:
 
     ValueError where the bytes are no HTTP/1.x response or break its framing (RFC 9112); ``status`` and ``headers`` are
     set all the same once the head was whole. ``complete`` says that nothing more is wanted: the body ended, or ``limit``
-    bytes of it are there (``truncated``). Memory is bounded by HEAD_LIMIT + ``limit`` whatever is fed.
+    bytes of it are there (``truncated``). Memory is bounded by HEAD_LIMIT + ``limit`` whatever is fed; where :meth:`drain`
+    is called as the bytes come, by what is fed at once. ``wire`` bounds the bytes that are read at all.
     """
 
-    def __init__(self, limit: int = BODY_LIMIT) -> None:
+    def __init__(self, limit: int = BODY_LIMIT, *, wire: int = WIRE_LIMIT) -> None:
         self.status: Optional[int] = None
         self.headers: Dict[str, str] = {}
         self.body = bytearray()
+        self.taken = 0  # bytes of the body so far, the drained ones too
         self.truncated = False
         self.complete = False
         self._limit = limit
+        self._wire = wire
         self._buffer = bytearray()
         self._searched = 0        # how much of the buffer has no end of a head, so that a drip is not quadratic
         self._state = "head"      # head | length | chunk_size | chunk_data | chunk_end | close
@@ -180,9 +208,15 @@ class Response:
             return False
         while self._buffer and not self.complete and self._step():
             pass
-        if self._fed > WIRE_LIMIT and not self.complete:
+        if self._fed > self._wire and not self.complete:
             self._stop()
         return self.complete
+
+    def drain(self) -> bytes:
+        """What has come of the body since the last call; it is not kept."""
+        data = bytes(self.body)
+        self.body.clear()
+        return data
 
     def finish(self) -> None:
         """The peer closed. ValueError where the response had not ended."""
@@ -216,7 +250,7 @@ class Response:
             self.status, self.headers = parse_head(head)
             if not 100 <= self.status < 200 or self.status == 101:
                 break
-            if self._fed > WIRE_LIMIT:
+            if self._fed > min(self._wire, WIRE_LIMIT):
                 raise ValueError("informational responses without end")
             # An interim answer: the real one follows (RFC 9110, 15.2).
         if self.status in (101, 204, 304):
@@ -270,8 +304,9 @@ class Response:
         return True
 
     def _take(self, count: int) -> int:
-        room = self._limit - len(self.body)
+        room = self._limit - self.taken
         self.body += self._buffer[:min(count, room)]
+        self.taken += min(count, room)
         del self._buffer[:count]
         if count > room or (count == room and (self._state == "close" or self._wanted > count)):
             self._stop()
@@ -326,37 +361,105 @@ def get(target: Target, path: str, *, timeout: float = TIMEOUT, limit: int = BOD
     Never raises for what the other side does: the answer's ``error`` and ``detail`` say it. ValueError for a path that
     is none.
     """
-    started = time.monotonic()
-    deadline = started + timeout
-    payload = request(target, path)
-    answer = Answer()
-    sock: Optional[socket.socket] = None
-    try:
-        sock = connect(target, deadline, answer)
-        if target.scheme == "https":
-            sock = _wrap(sock, target, deadline)
-            answer.tls = True
-        sock.settimeout(_left(deadline))
-        try:
-            sock.sendall(payload)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # what the server said before it hung up may still be there to read
-        _receive(sock, answer, deadline, limit)
-    except ProbeError as failure:
-        answer.error, answer.detail = failure.kind, failure.detail
-    except OSError as exc:
-        answer.error, answer.detail = _kind(exc, answer)
-        answer.errno = exc.errno
-    finally:
-        if sock is not None:
-            sock.close()
-    if answer.error == CLOSED and answer.tls and _wants_certificate(target, deadline):
-        answer.error, answer.detail = CLIENT_CERTIFICATE, "TLS that asks for a client certificate"
-    if answer.error == TIMEOUT_KIND:
-        what = "did not end its answer" if answer.status else "did not answer" if answer.connected else "no connection"
-        answer.detail = "%s within %g s" % (what, timeout)
-    answer.ms = int((time.monotonic() - started) * 1000)
+    with Download(target, path, timeout=timeout, limit=limit) as download:
+        answer = download.answer
+        answer.body = b"".join(download)
+    if (answer.status == 400 and not answer.tls and not answer.error
+            and (answer.body.startswith(b"Client sent an HTTP request to an HTTPS server")  # Go, net/http/server.go
+                 or b"plain HTTP request was sent to HTTPS port" in answer.body)):            # nginx
+        answer.error, answer.detail = TLS_EXPECTED, "HTTPS: answers a plain request with 400"
     return answer
+
+
+def fetch(target: Target, path: str, *, timeout: float, limit: int) -> Answer:
+    """As :func:`get`, for bodies that may be large: up to ``limit`` bytes and what frames them. A body over the limit is
+    dropped: ``truncated`` then."""
+    with Download(target, path, timeout=timeout, limit=limit, wire=limit + (limit >> 3) + WIRE_LIMIT) as download:
+        pieces: List[bytes] = []
+        for piece in download:
+            pieces.append(piece)
+            if download.answer.truncated:
+                pieces.clear()
+        download.answer.body = b"".join(pieces)
+    return download.answer
+
+
+class Download:
+    """One GET whose body is handed over piece by piece, and not kept: iterate over it, inside ``with``.
+
+    The request is sent and the head read when the context is entered; ``answer`` then has status and headers, or the error.
+    Nothing is raised for what the other side does: iteration ends, and ``answer.error`` says why (None: the body is whole,
+    unless ``answer.truncated``). ``answer.body`` stays empty. ValueError for a path that is none.
+    """
+
+    def __init__(self, target: Target, path: str, *, timeout: float, limit: int, wire: int = WIRE_LIMIT) -> None:
+        self.answer = Answer()
+        self._target = target
+        self._payload = request(target, path)
+        self._timeout = timeout
+        self._started = time.monotonic()
+        self._deadline = self._started + timeout
+        self._response = Response(limit, wire=wire)
+        self._sock: Optional[socket.socket] = None
+        self._pieces = self._guarded()
+        self._first = b""
+
+    def __enter__(self) -> Download:
+        for piece in self._pieces:
+            self._first = piece
+            if self.answer.status is not None:
+                break
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        self._pieces.close()
+        self._close()
+        self.answer.ms = self.answer.ms or int((time.monotonic() - self._started) * 1000)
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._first:
+            first, self._first = self._first, b""
+            yield first
+        for piece in self._pieces:
+            if piece:
+                yield piece
+
+    @property
+    def received(self) -> int:
+        """Bytes of the body so far."""
+        return self._response.taken
+
+    def _close(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def _guarded(self) -> Generator[bytes, None, None]:
+        answer = self.answer
+        try:
+            self._sock = connect(self._target, self._deadline, answer)
+            if self._target.scheme == "https":
+                self._sock = _wrap(self._sock, self._target, self._deadline)
+                answer.tls = True
+            self._sock.settimeout(_left(self._deadline))
+            try:
+                self._sock.sendall(self._payload)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # what the server said before it hung up may still be there to read
+            yield from _receive(self._sock, answer, self._deadline, self._response)
+        except ProbeError as failure:
+            answer.error, answer.detail = failure.kind, failure.detail
+        except OSError as exc:
+            answer.error, answer.detail = _kind(exc, answer)
+            answer.errno = exc.errno
+        finally:
+            self._close()
+        if answer.error == CLOSED and answer.tls and _wants_certificate(self._target, self._deadline):
+            answer.error, answer.detail = CLIENT_CERTIFICATE, "TLS that asks for a client certificate"
+        if answer.error == TIMEOUT_KIND:
+            what = "did not end its answer" if answer.status else "did not answer" if answer.connected else "no connection"
+            answer.detail = "%s within %g s" % (what, self._timeout)
+        answer.ms = int((time.monotonic() - self._started) * 1000)
 
 
 class ProbeError(Exception):
@@ -433,13 +536,26 @@ def resolve(host: str, port: int, deadline: float) -> List[Tuple[int, Any]]:
 def _wrap(sock: socket.socket, target: Target, deadline: float) -> socket.socket:
     import ssl  # 20 ms of start-up that most hosts do not need
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    sock.settimeout(_left(deadline))
-    # A name for SNI only: an address is not allowed there (RFC 6066, 3).
+    # A name for SNI and, where the certificate is verified, the address too: ssl sends no SNI for one (RFC 6066, 3).
     host = target.name or target.host
     named = bool(host) and ":" not in host and not host.replace(".", "").isdigit()
+    if target.verify:
+        host = host or "localhost"  # over a unix socket
+        named = True
+        try:
+            if target.ca_file:
+                context.load_verify_locations(cafile=target.ca_file)
+            else:
+                context.load_default_certs()
+        except (OSError, ValueError) as exc:
+            sock.close()
+            reason = "holds no certificate" if isinstance(exc, ssl.SSLError) else getattr(exc, "strerror", None) or str(exc)
+            raise ProbeError(CERTIFICATE, "the CA file %s cannot be used: %s" % (target.ca_file, reason.lower())) from None
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    sock.settimeout(_left(deadline))
     try:
         return context.wrap_socket(sock, server_hostname=host if named else None)
     except socket.timeout:
@@ -473,14 +589,18 @@ def _tls_failure(exc: Exception) -> ProbeError:
     upper = reason.upper()
     if "NO_APPLICATION_PROTOCOL" in upper:
         return ProbeError(HTTP2, "TLS that does not offer HTTP/1.1 (no_application_protocol)")
+    if "CERTIFICATE_VERIFY_FAILED" in upper:
+        said = str(getattr(exc, "verify_message", "") or "").rstrip(".") or "certificate verify failed"
+        return ProbeError(CERTIFICATE, "the server's certificate is not good: %s" % (said[:1].lower() + said[1:])[:160])
     if any(word in upper for word in ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "HANDSHAKE_FAILURE_CERTIFICATE")):
         return ProbeError(CLIENT_CERTIFICATE, "TLS that asks for a client certificate")
     return ProbeError(TLS, "TLS handshake failed: %s" % reason[:120])
 
 
-def _receive(sock: socket.socket, answer: Answer, deadline: float, limit: int) -> None:
-    response = Response(limit)
+def _receive(sock: socket.socket, answer: Answer, deadline: float, response: Response) -> Iterator[bytes]:
+    """The pieces of the body as they come, an empty one when the head is whole. Fills ``answer``, but for its body."""
     first = b""
+    headed = False
     try:
         while not response.complete:
             sock.settimeout(_left(deadline))
@@ -499,18 +619,22 @@ def _receive(sock: socket.socket, answer: Answer, deadline: float, limit: int) -
                 response.finish()
                 break
             response.feed(data)
+            answer.status, answer.headers, answer.truncated = _final(response.status), response.headers, response.truncated
+            if response.taken or (answer.status is not None and not headed):
+                headed = True
+                yield response.drain()
     except ValueError as exc:
+        answer.status, answer.headers = _final(response.status), response.headers
+        yield response.drain()
         kind = INCOMPLETE if response.status else NOT_HTTP if first else CLOSED
         raise ProbeError(kind, str(exc) if first else "closed the connection without an answer") from None
     finally:
-        answer.status, answer.headers = response.status, response.headers
-        answer.body, answer.truncated = bytes(response.body), response.truncated
-        if answer.status is not None and 100 <= answer.status < 200 and answer.status != 101:
-            answer.status = None  # an interim answer is none
-    if (answer.status == 400 and not answer.tls
-            and (answer.body.startswith(b"Client sent an HTTP request to an HTTPS server")  # Go, net/http/server.go
-                 or b"plain HTTP request was sent to HTTPS port" in answer.body)):            # nginx
-        raise ProbeError(TLS_EXPECTED, "HTTPS: answers a plain request with 400")
+        answer.status, answer.headers, answer.truncated = _final(response.status), response.headers, response.truncated
+
+
+def _final(status: Optional[int]) -> Optional[int]:
+    """An interim answer is none."""
+    return None if status is not None and 100 <= status < 200 and status != 101 else status
 
 
 def _kind(exc: OSError, answer: Answer) -> Tuple[str, str]:

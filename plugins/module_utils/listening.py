@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What listens right now: on a port of this network namespace, or in the processes of a unit; and what a port serves.
 
-Public: :func:`on_port`, :func:`of_unit`, :func:`hosts`, :func:`serves_more`, :func:`serves_pprof`.
+Public: :func:`on_port`, :func:`of_unit`, :func:`in_folder`, :func:`sockets`, :func:`hosts`, :func:`serves_more`, :func:`serves_pprof`.
 """
 from __future__ import annotations
 
@@ -42,18 +42,24 @@ def of_unit(unit: str, *, root: str = "/") -> List[procfs.Listener]:
                 path = cgroup.primary(procfs.parse_cgroup(stream.read()))
             if path is None or cgroup.unit_of(path)[:2] != (unit, "system"):
                 continue
-            inodes = set(_sockets(os.path.join(folder, "fd")))
+            inodes = set(sockets(os.path.join(folder, "fd")))
             namespace = os.readlink(os.path.join(folder, "ns/net"))
             if namespace not in tables:
                 net = os.path.join(folder, "net")
-                tables[namespace] = {one.inode: one for one in [*_tcp(net), *_unix(net)]}
+                tables[namespace] = {one.inode: one for one in in_folder(net)}
         except (FileNotFoundError, ProcessLookupError, ValueError):
             continue  # it has just ended
         found.update({inode: one for inode, one in tables[namespace].items() if inode in inodes})
     return sorted(found.values(), key=lambda one: (one.proto, one.port or 0, one.address or "", one.path or ""))
 
 
-def _sockets(folder: str) -> List[int]:
+def in_folder(folder: str) -> List[procfs.Listener]:
+    """All listeners that a folder /proc/PID/net shows."""
+    return [*_tcp(folder), *_unix(folder)]
+
+
+def sockets(folder: str) -> List[int]:
+    """The inodes of the sockets that a folder /proc/PID/fd shows."""
     result = []
     for name in os.listdir(folder):
         try:

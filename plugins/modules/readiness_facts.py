@@ -11,7 +11,8 @@ version_added: 0.1.0
 description:
   - Reads the host, its Go toolchains, its Go services, their debugging endpoints and the kernel's network counters in one call,
     and returns them as one document of plain values.
-  - Only reads. Nothing is written, started, stopped, profiled or compiled. Commands in O(probes) are the caller's own.
+  - Only reads. Nothing is written, started, stopped or compiled. Commands in O(probes) are the caller's own.
+  - Services are profiled only with V(runtime) in O(subsets), and only as far as O(runtime.kinds) says.
   - Every part has a deadline of its own. One that hangs or breaks costs its own value and an entry in RV(facts.errors).
   - It works as an ordinary user too. What needs root is V(null) then, and named in RV(facts.errors) or beside the value.
   - Values that look like credentials are replaced on the host, before they leave it.
@@ -20,15 +21,18 @@ author: goready.preflight contributors (@goready)
 options:
   subsets:
     description:
-      - What to read. V(pprof) needs the listeners of V(services) and V(modules) the shells of V(toolchain); they bring them along.
+      - What to read. V(pprof) needs the listeners of V(services), V(runtime) the endpoints of V(pprof) and V(modules) the shells
+        of V(toolchain); they bring them along.
+      - V(runtime) asks the services for profiles, once each. It is left out by default.
     type: list
     elements: str
-    choices: [host, toolchain, modules, services, pprof, network]
+    choices: [host, toolchain, modules, services, pprof, network, runtime]
     default: [host, toolchain, modules, services, pprof, network]
   services:
     description:
       - The services that the host should run, as C(preflight_services) declares them.
-      - The keys C(name), C(unit), C(binary), C(pprof) and C(health) are used here. Others are for the judgement and are ignored.
+      - The keys C(name), C(unit), C(binary), C(pprof), C(health) and C(metrics) are used here. Others are for the judgement and
+        are ignored.
     type: list
     elements: dict
     default: []
@@ -56,6 +60,88 @@ options:
       - The user that builds on this host, whose shells are asked for their Go beside those of root. Empty for none.
     type: str
     default: ""
+  runtime:
+    description:
+      - How services are profiled, with V(runtime) in O(subsets).
+    type: dict
+    default: {}
+    suboptions:
+      phase:
+        description: What the take is called.
+        type: str
+        choices: [once, idle, load, after]
+        default: once
+      kinds:
+        description:
+          - What is asked of an endpoint, always in the order that is given here.
+          - V(dump) has the goroutines' ids, ages and creators, and stops the service while it is made.
+          - V(cpu) takes O(runtime.cpu_seconds). V(goroutineleak) makes the service collect its garbage.
+        type: list
+        elements: str
+        choices: [heap, goroutine, dump, allocs, mutex, block, threadcreate, cpu, metrics, goroutineleak]
+        default: [heap, goroutine, dump, allocs, mutex, block, threadcreate, metrics, goroutineleak]
+      dump_limit:
+        description: Goroutines up to which V(dump) is asked for.
+        type: int
+        default: 2000
+      cpu_seconds:
+        description: Seconds of the CPU profile, at most 30.
+        type: int
+        default: 10
+      gc:
+        description: Whether the service collects its garbage before its memory is looked at.
+        type: bool
+        default: false
+      budget:
+        description: Seconds for all endpoints together, beyond O(timeout) and without those of the CPU profile.
+        type: int
+        default: 20
+      profile_limit:
+        description: Bytes of a profile up to which it is returned in RV(profiles).
+        type: int
+        default: 4194304
+      raw:
+        description: The kinds of O(runtime.kinds) that are returned in RV(profiles).
+        type: list
+        elements: str
+        default: []
+      targets:
+        description:
+          - Endpoints as an earlier call returned them in C(facts.runtime.endpoints). They are asked again, and nothing else is
+            collected for it.
+          - One whose process is not the same any more gives no take.
+        type: list
+        elements: dict
+        default: []
+  credentials:
+    description:
+      - How to be let in to the pprof of services. They are used for the declared endpoint of a service; where none is declared,
+        for the one that asks.
+      - They are never in what the module returns.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      service:
+        description: Name of the service.
+        type: str
+        required: true
+      username:
+        description: Name for Basic authentication.
+        type: str
+      password:
+        description: Password for Basic authentication.
+        type: str
+      token:
+        description: Bearer token.
+        type: str
+      ca_file:
+        description: PEM file on the host of those who may sign the server's certificate. Without it those that the host trusts.
+        type: path
+      validate_certs:
+        description: Whether the server's certificate has to be good.
+        type: bool
+        default: true
 attributes:
   check_mode:
     description: Runs the same in check mode.
@@ -87,6 +173,23 @@ EXAMPLES = r"""
       - id: api.migrations
         kind: command
         command: [/opt/api/current/api, migrations, --pending]
+
+- name: What the runtime of a service says of itself, with its profiles
+  goready.preflight.readiness_facts:
+    subsets: [runtime]
+    services:
+      - name: api
+        unit: api.service
+        pprof: https://127.0.0.1:6060
+    runtime:
+      raw: [heap, goroutine]
+    credentials:
+      - service: api
+        username: ops
+        password: "{{ api_pprof_password }}"
+        ca_file: /etc/ssl/api-ca.pem
+  no_log: true
+  register: runtime
 
 - name: Show what could not be read
   ansible.builtin.debug:
@@ -1705,13 +1808,624 @@ facts:
               description: Dropped on sending.
               returned: success
               type: int
+    runtime:
+      description: Subset C(runtime).
+      returned: success
+      type: dict
+      contains:
+        endpoints:
+          description: One entry a process that serves pprof, and one a declared pprof URL.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            service:
+              description: Name of the service.
+              returned: success
+              type: str
+            container:
+              description: The container it is in.
+              returned: success
+              type: dict
+              contains:
+                runtime:
+                  description: What runs it.
+                  returned: success
+                  type: str
+                id:
+                  description: Its id.
+                  returned: success
+                  type: str
+            pid:
+              description: Its process.
+              returned: success
+              type: int
+            started:
+              description: Seconds since the host's boot at which that process began. Takes of two lives are never compared.
+              returned: success
+              type: float
+            listener:
+              description: Where it was asked.
+              returned: success
+              type: dict
+              contains:
+                proto:
+                  description: V(tcp), V(tcp6) or V(unix).
+                  returned: success
+                  type: str
+                address:
+                  description: Address.
+                  returned: success
+                  type: str
+                port:
+                  description: Port.
+                  returned: success
+                  type: int
+                path:
+                  description: Path of a unix socket.
+                  returned: success
+                  type: str
+            namespace:
+              description: Whose network that is.
+              returned: success
+              type: str
+            scheme:
+              description: V(http) or V(https).
+              returned: success
+              type: str
+            prefix:
+              description: What its path has before C(/debug/pprof/).
+              returned: success
+              type: str
+            declared:
+              description: Whether it was declared.
+              returned: success
+              type: bool
+            credentials:
+              description: V(basic) or V(bearer) where such were sent.
+              returned: success
+              type: str
+            go_version:
+              description: Version of Go.
+              returned: success
+              type: str
+            module:
+              description: Path of the main module.
+              returned: success
+              type: str
+            metrics_url:
+              description: Where its page of metrics is.
+              returned: success
+              type: str
+            error:
+              description: Why there is no take.
+              returned: success
+              type: dict
+              contains:
+                kind:
+                  description: What kind of failure.
+                  returned: success
+                  type: str
+                message:
+                  description: What happened.
+                  returned: success
+                  type: str
+            restarted:
+              description: What became of the process of an earlier take.
+              returned: success
+              type: str
+            groups:
+              description: Groups of goroutines by fingerprint. Each has C(class), C(frames), C(created_by) and C(wait).
+              returned: success
+              type: dict
+            takes:
+              description: The take, where it gave one.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                phase:
+                  description: V(once), V(idle), V(load) or V(after).
+                  returned: success
+                  type: str
+                at:
+                  description: RFC 3339 time at which the goroutine profile was taken.
+                  returned: success
+                  type: str
+                clock:
+                  description: The same in seconds since the host's boot.
+                  returned: success
+                  type: float
+                asked:
+                  description: Every request.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    kind:
+                      description: What was asked for.
+                      returned: success
+                      type: str
+                    form:
+                      description: V(text), V(proto) or V(dump).
+                      returned: success
+                      type: str
+                    status:
+                      description: HTTP status.
+                      returned: success
+                      type: int
+                    ms:
+                      description: Milliseconds that the answer took.
+                      returned: success
+                      type: int
+                    bytes:
+                      description: Bytes of its body that were read.
+                      returned: success
+                      type: int
+                    error:
+                      description: Why it is of no use.
+                      returned: success
+                      type: dict
+                      contains:
+                        kind:
+                          description: What kind of failure.
+                          returned: success
+                          type: str
+                        message:
+                          description: What happened.
+                          returned: success
+                          type: str
+                skipped:
+                  description: What was not asked for.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    kind:
+                      description: What it is.
+                      returned: success
+                      type: str
+                    reason:
+                      description: Why.
+                      returned: success
+                      type: str
+                goroutines:
+                  description: The goroutine profile.
+                  returned: success
+                  type: dict
+                  contains:
+                    total:
+                      description: Number of goroutines.
+                      returned: success
+                      type: int
+                    counts:
+                      description: Goroutines by group.
+                      returned: success
+                      type: dict
+                    left_out:
+                      description: Goroutines of groups that are left out.
+                      returned: success
+                      type: int
+                dump:
+                  description: The goroutine dump.
+                  returned: success
+                  type: dict
+                  contains:
+                    total:
+                      description: Number of goroutines.
+                      returned: success
+                      type: int
+                    complete:
+                      description: Whether all of it was read.
+                      returned: success
+                      type: bool
+                    ids:
+                      description: Goroutine ids by group.
+                      returned: success
+                      type: dict
+                    minutes:
+                      description: By group, the most minutes that one waits.
+                      returned: success
+                      type: dict
+                    waits:
+                      description: By group, goroutines by the reason why they wait.
+                      returned: success
+                      type: dict
+                leaks:
+                  description: The runtime's own profile of leaked goroutines.
+                  returned: success
+                  type: dict
+                  contains:
+                    available:
+                      description: Whether the service has one.
+                      returned: success
+                      type: bool
+                    reason:
+                      description: Why not.
+                      returned: success
+                      type: str
+                    total:
+                      description: Leaked goroutines.
+                      returned: success
+                      type: int
+                    counts:
+                      description: Leaked goroutines by group.
+                      returned: success
+                      type: dict
+                memory:
+                  description: Statistics of the memory.
+                  returned: success
+                  type: dict
+                  contains:
+                    memstats:
+                      description: Whole numbers of runtime.MemStats by their names.
+                      returned: success
+                      type: dict
+                    gc_cpu_fraction:
+                      description: Share of the CPU time that garbage collection took.
+                      returned: success
+                      type: float
+                    pauses:
+                      description: End (nanoseconds since 1970) and length (nanoseconds) of the latest pauses, newest first.
+                      returned: success
+                      type: list
+                      elements: list
+                    forced_gc:
+                      description: Whether a garbage collection was asked for just before.
+                      returned: success
+                      type: bool
+                process:
+                  description: What the kernel says of the process.
+                  returned: success
+                  type: dict
+                  contains:
+                    rss:
+                      description: Resident memory in bytes.
+                      returned: success
+                      type: int
+                    hwm:
+                      description: The most that it was.
+                      returned: success
+                      type: int
+                    cpu_seconds:
+                      description: CPU time.
+                      returned: success
+                      type: float
+                    threads:
+                      description: Threads.
+                      returned: success
+                      type: int
+                    fds:
+                      description: Open descriptors.
+                      returned: success
+                      type: int
+                heap:
+                  description: What allocates.
+                  returned: success
+                  type: dict
+                  contains:
+                    period:
+                      description: Bytes between two samples.
+                      returned: success
+                      type: int
+                    sites:
+                      description: The lines that allocated most.
+                      returned: success
+                      type: list
+                      elements: dict
+                      contains:
+                        function:
+                          description: Its function.
+                          returned: success
+                          type: str
+                        file:
+                          description: Its file.
+                          returned: success
+                          type: str
+                        line:
+                          description: Its line.
+                          returned: success
+                          type: int
+                        origin:
+                          description: V(own), V(dependency), V(std) or V(runtime).
+                          returned: success
+                          type: str
+                        inuse_bytes:
+                          description: Bytes in use.
+                          returned: success
+                          type: int
+                        inuse_objects:
+                          description: Objects in use.
+                          returned: success
+                          type: int
+                        alloc_bytes:
+                          description: Bytes allocated since the start.
+                          returned: success
+                          type: int
+                        alloc_objects:
+                          description: Objects allocated since the start.
+                          returned: success
+                          type: int
+                mutex:
+                  description: Contention of mutexes.
+                  returned: success
+                  type: dict
+                  contains:
+                    period:
+                      description: One of so many contentions is recorded, V(0) for none.
+                      returned: success
+                      type: int
+                    sites:
+                      description: The lines that made others wait most.
+                      returned: success
+                      type: list
+                      elements: dict
+                      contains:
+                        function:
+                          description: Its function.
+                          returned: success
+                          type: str
+                        file:
+                          description: Its file.
+                          returned: success
+                          type: str
+                        line:
+                          description: Its line.
+                          returned: success
+                          type: int
+                        origin:
+                          description: V(own), V(dependency), V(std) or V(runtime).
+                          returned: success
+                          type: str
+                        contentions:
+                          description: How often.
+                          returned: success
+                          type: int
+                        delay_ns:
+                          description: Nanoseconds that were waited.
+                          returned: success
+                          type: int
+                    contentions:
+                      description: All of them.
+                      returned: success
+                      type: int
+                    delay_ns:
+                      description: Nanoseconds that were waited.
+                      returned: success
+                      type: int
+                block:
+                  description: Waiting for channels and locks.
+                  returned: success
+                  type: dict
+                  contains:
+                    samples:
+                      description: Stacks that were recorded.
+                      returned: success
+                      type: int
+                    sites:
+                      description: The lines that waited most.
+                      returned: success
+                      type: list
+                      elements: dict
+                      contains:
+                        function:
+                          description: Its function.
+                          returned: success
+                          type: str
+                        file:
+                          description: Its file.
+                          returned: success
+                          type: str
+                        line:
+                          description: Its line.
+                          returned: success
+                          type: int
+                        origin:
+                          description: V(own), V(dependency), V(std) or V(runtime).
+                          returned: success
+                          type: str
+                        contentions:
+                          description: How often.
+                          returned: success
+                          type: int
+                        delay_ns:
+                          description: Nanoseconds that were waited.
+                          returned: success
+                          type: int
+                    contentions:
+                      description: All of them.
+                      returned: success
+                      type: int
+                    delay_ns:
+                      description: Nanoseconds that were waited.
+                      returned: success
+                      type: int
+                threads:
+                  description: Threads that the runtime has made.
+                  returned: success
+                  type: int
+                cpu:
+                  description: The CPU profile.
+                  returned: success
+                  type: dict
+                  contains:
+                    duration_ns:
+                      description: Nanoseconds that it took.
+                      returned: success
+                      type: int
+                    period:
+                      description: Nanoseconds between two samples.
+                      returned: success
+                      type: int
+                    samples:
+                      description: Samples.
+                      returned: success
+                      type: int
+                    sites:
+                      description: The lines that took most.
+                      returned: success
+                      type: list
+                      elements: dict
+                      contains:
+                        function:
+                          description: Its function.
+                          returned: success
+                          type: str
+                        file:
+                          description: Its file.
+                          returned: success
+                          type: str
+                        line:
+                          description: Its line.
+                          returned: success
+                          type: int
+                        origin:
+                          description: V(own), V(dependency), V(std) or V(runtime).
+                          returned: success
+                          type: str
+                        flat_ns:
+                          description: Nanoseconds in itself.
+                          returned: success
+                          type: int
+                        cum_ns:
+                          description: Nanoseconds with what it called.
+                          returned: success
+                          type: int
+                metrics:
+                  description: The page of metrics.
+                  returned: success
+                  type: dict
+                  contains:
+                    url:
+                      description: Where it is.
+                      returned: success
+                      type: str
+                    families:
+                      description: What it says of the Go runtime, by the families' names.
+                      returned: success
+                      type: dict
+                profiles:
+                  description: The profiles that came.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    kind:
+                      description: What it is.
+                      returned: success
+                      type: str
+                    file:
+                      description: A name for it.
+                      returned: success
+                      type: str
+                    bytes:
+                      description: Its size.
+                      returned: success
+                      type: int
+                    valid:
+                      description: Whether it could be decoded.
+                      returned: success
+                      type: bool
+                    error:
+                      description: Why not, or why it is not in RV(profiles).
+                      returned: success
+                      type: str
+                    sample_types:
+                      description: Names and units of its values.
+                      returned: success
+                      type: list
+                      elements: list
+                    totals:
+                      description: Sums of its values by their names.
+                      returned: success
+                      type: dict
+                    samples:
+                      description: Number of its samples.
+                      returned: success
+                      type: int
+                    duration_ns:
+                      description: Nanoseconds that it covers.
+                      returned: success
+                      type: int
+                    period:
+                      description: Its period.
+                      returned: success
+                      type: int
     probes:
       description: The answers to O(probes) by their C(id). Each has C(kind), C(ok), C(error), C(ms) and the keys of its kind.
       returned: success
       type: dict
+profiles:
+  description: The profiles of O(runtime.raw) as the services sent them, 16 MiB at most.
+  returned: with V(runtime) in O(subsets)
+  type: list
+  elements: dict
+  contains:
+    service:
+      description: Name of the service.
+      returned: success
+      type: str
+    container:
+      description: The container it is in.
+      returned: success
+      type: dict
+      contains:
+        runtime:
+          description: What runs it.
+          returned: success
+          type: str
+        id:
+          description: Its id.
+          returned: success
+          type: str
+    pid:
+      description: Its process.
+      returned: success
+      type: int
+    listener:
+      description: Where it was asked.
+      returned: success
+      type: dict
+      contains:
+        proto:
+          description: V(tcp), V(tcp6) or V(unix).
+          returned: success
+          type: str
+        address:
+          description: Address.
+          returned: success
+          type: str
+        port:
+          description: Port.
+          returned: success
+          type: int
+        path:
+          description: Path of a unix socket.
+          returned: success
+          type: str
+    prefix:
+      description: What the path has before C(/debug/pprof/).
+      returned: success
+      type: str
+    kind:
+      description: What it is.
+      returned: success
+      type: str
+    phase:
+      description: Phase of the take.
+      returned: success
+      type: str
+    file:
+      description: A name for it.
+      returned: success
+      type: str
+    data:
+      description: The file, in base64.
+      returned: success
+      type: str
 """
 
-from typing import Any, Dict, List, Mapping  # noqa: E402
+from typing import Any, Dict, List, Mapping, Tuple  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
@@ -1728,7 +2442,9 @@ SUBSETS = {
     "pprof": pprof.PARTS,
     "network": network.PARTS,
 }
-AFTER = {"pprof": "services", "modules": "toolchain"}
+#: What the subset "runtime" asks for, in its order. It is imported only where it is wanted.
+KINDS = ("heap", "goroutine", "dump", "allocs", "mutex", "block", "threadcreate", "cpu", "metrics", "goroutineleak")
+AFTER = {"pprof": "services", "modules": "toolchain", "runtime": "pprof"}
 
 
 class ReadOnlyModule(AnsibleModule):  # type: ignore[misc]
@@ -1740,42 +2456,97 @@ class ReadOnlyModule(AnsibleModule):  # type: ignore[misc]
 
 
 def read(params: Mapping[str, Any]) -> Dict[str, Any]:
-    """The facts document for validated module arguments."""
+    """The facts document for validated module arguments. ValueError for a bad option of ``runtime``."""
+    return read_all(params)[0]
+
+
+def read_all(params: Mapping[str, Any]) -> Tuple[Dict[str, Any], List[Dict[str, Any]]]:
+    """The facts document, and the profiles that stay outside of it."""
     wanted = set(params["subsets"])
+    options = params.get("runtime") or {}
+    if "runtime" in wanted and not options.get("targets"):
+        wanted.add("pprof")
     if "pprof" in wanted:
         wanted.add("services")
     if "modules" in wanted:
         wanted.add("toolchain")
     parts: Dict[str, List[Any]] = {name: list(SUBSETS[name]) for name in SUBSETS if name in wanted}
+    extra: Dict[str, float] = {}
+    # Most hosts are asked none, and every import is compiled anew on every host.
+    if "runtime" in wanted:
+        from ansible_collections.goready.preflight.plugins.module_utils.collect import runtime
+
+        seconds = runtime.Options.of(options).seconds + 1
+        parts["runtime"] = [("endpoints", runtime.endpoints, seconds)]
+        extra["runtime"] = seconds
     if params["probes"]:
-        # Most hosts are asked none, and every import is compiled anew on every host.
         from ansible_collections.goready.preflight.plugins.module_utils.collect import probes
 
         parts["probes"] = [("answers", probes.collect, float(params["timeout"]))]
     context = collecting.Context(
         services=params["services"], probes=params["probes"], timeout=float(params["timeout"]),
-        toolchain=params["toolchain"], build_user=params["build_user"],
+        toolchain=params["toolchain"], build_user=params["build_user"], runtime=options,
+        credentials=params.get("credentials") or (), extra=extra,
     )
     facts = collecting.document(parts, context, AFTER)
     facts["probes"] = facts.get("probes", {}).get("answers", {})
-    return facts
+    return facts, list(context.shared.get("runtime.profiles") or ())
 
 
 def main() -> None:
     module = ReadOnlyModule(
         argument_spec={
-            "subsets": {"type": "list", "elements": "str", "choices": list(SUBSETS), "default": list(SUBSETS)},
+            "subsets": {"type": "list", "elements": "str", "choices": [*SUBSETS, "runtime"], "default": list(SUBSETS)},
             "services": {"type": "list", "elements": "dict", "default": []},
             "toolchain": {"type": "str", "choices": ["required", "optional", "absent"], "default": "optional"},
             "probes": {"type": "list", "elements": "dict", "default": []},
             "timeout": {"type": "int", "default": 30},
             "build_user": {"type": "str", "default": ""},
+            "runtime": {"type": "dict", "default": {}, "options": {
+                "phase": {"type": "str", "choices": ["once", "idle", "load", "after"], "default": "once"},
+                "kinds": {"type": "list", "elements": "str", "choices": list(KINDS),
+                          "default": [kind for kind in KINDS if kind != "cpu"]},
+                "dump_limit": {"type": "int", "default": 2000},
+                "cpu_seconds": {"type": "int", "default": 10},
+                "gc": {"type": "bool", "default": False},
+                "budget": {"type": "int", "default": 20},
+                "profile_limit": {"type": "int", "default": 4 << 20},
+                "raw": {"type": "list", "elements": "str", "default": []},
+                "targets": {"type": "list", "elements": "dict", "default": []},
+            }},
+            "credentials": {"type": "list", "elements": "dict", "default": [], "options": {
+                "service": {"type": "str", "required": True},
+                "username": {"type": "str"},
+                "password": {"type": "str", "no_log": True},
+                "token": {"type": "str", "no_log": True},
+                "ca_file": {"type": "path"},
+                "validate_certs": {"type": "bool", "default": True},
+            }},
         },
         supports_check_mode=True,
     )
     if not 1 <= module.params["timeout"] <= 3600:
         module.fail_json(msg="timeout: %d is not from 1 to 3600 seconds" % module.params["timeout"])
-    module.exit_json(changed=False, facts=read(module.params))
+    try:
+        facts, profiles = read_all(module.params)
+    except ValueError as exc:
+        module.fail_json(msg="runtime: %s" % exc)
+    _forget(module)
+    # A profile can only be returned as it is where it was asked for.
+    module.exit_json(changed=False, facts=facts, **({"profiles": profiles} if "runtime" in module.params["subsets"] else {}))
+
+
+def _forget(module: AnsibleModule) -> None:
+    """Take the credentials out of what AnsibleModule echoes, and its search for them out of what is returned.
+
+    That search replaces every occurrence in every text: a password like "main" would destroy the functions' names and, being
+    found by chance, the profiles' base64. The collector gives none of them away: they are in no value that it returns.
+    """
+    for one in module.params["credentials"]:
+        for key in ("password", "token"):
+            if one.get(key) is not None:
+                one[key] = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    module.no_log_values.clear()
 
 
 if __name__ == "__main__":

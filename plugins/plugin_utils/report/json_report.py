@@ -12,7 +12,7 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.report.model imp
 
 # One line each: what a reader looks for by line, and what would be longest if it were indented.
 _LISTS = ("waivers", "findings")
-_HOST_LISTS = ("results", "remediation", "changes")
+_HOST_LISTS = ("services", "results", "remediation", "changes")
 
 
 def render(report: Report) -> Iterator[str]:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, remediation, text
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, remediation, runtime, text
 
 LIMIT = 56_000
 
@@ -84,6 +84,8 @@ def _parts(report: model.Report) -> Iterator[str | _Rows]:
     unclear = report.of_kind("unclear")
     if unclear:
         yield _Rows("### What could not be judged\n\n" + _TABLE, map(_row, unclear), "\n", "check")
+    if report.inside.findings:
+        yield _Rows("### Inside the services\n\n", map(_service, report.inside.findings), "\n", "service")
     if report.verdict in ("not_ready", "inconclusive"):
         yield "### What to do next\n\n" + "".join(
             f"{number}. {escaped(' '.join(filter(None, (step.do, step.how))))}{' ' + _muted(step.where) if step.where else ''}\n"
@@ -107,6 +109,11 @@ def _parts(report: model.Report) -> Iterator[str | _Rows]:
         map(_host, report.hosts), "\n</details>\n\n", "host")
     yield (f"<sub>goready.preflight {escaped(str(run['collection_version']))} · ansible-core "
            f"{escaped(str(run['ansible_version']))} · run {_code(str(run['id']))}</sub>\n")
+
+
+def _service(view: runtime.View) -> str:
+    icon = "❌" if view.state == "blocker" else "⚠️"
+    return f"- {icon} {_code(str(view.endpoint['subject']))} on {_code(view.host)}: {_cell(view.said)}\n"
 
 
 def _mended(mended: remediation.View) -> Iterator[str | _Rows]:

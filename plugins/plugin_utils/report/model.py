@@ -28,13 +28,13 @@ import stat
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import engine
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import remediation, text
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import remediation, runtime, text
 
 SCHEMA_VERSION = "1.0"
 HOST_FORMAT = 1
@@ -213,6 +213,7 @@ class Report:
     changes: Mapping[str, tuple[Change, ...]]
     seconds: float | None
     mended: remediation.View | None = None
+    inside: runtime.Overview = field(default_factory=runtime.Overview)
 
     @property
     def verdict(self) -> str:
@@ -229,11 +230,13 @@ class Report:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What an earlier report.json says about open findings: ``{host: {fingerprint: (check, subject, status, severity)}}``."""
+    """What an earlier report.json says about open findings, ``{host: {fingerprint: (check, subject, status, severity)}}``, and
+    about what services held then, ``{(host, endpoint): Before}``."""
 
     run_id: str
     started: str
     hosts: Mapping[str, Mapping[str, tuple[str, str, str, str]]] = field(default_factory=dict)
+    inside: Mapping[tuple[str, str], runtime.Before] = field(default_factory=dict)
 
 
 # Reading
@@ -242,7 +245,8 @@ def load(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """``run.json`` and the hosts' documents of a run's folder, every host of the run with one.
 
     A host without a document, or with one that cannot be read, gets a row that says so. The run of a remediation carries what
-    else its folder holds as ``remediation``. Raises ValueError where the folder holds no run.
+    else its folder holds as ``remediation``. Runtime facts are condensed as each host is read: those of a fleet have gigabytes.
+    Raises ValueError where the folder holds no run.
     """
     try:
         run = json.loads((run_dir / "run.json").read_text("utf-8"))
@@ -254,10 +258,12 @@ def load(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         raise ValueError(f"{run_dir} holds no run: run.json has no id or no list of hosts")
     shared: dict[Any, Any] = {}
     found: dict[str, dict[str, Any]] = {}
+    frames = runtime.Shared()
     for one in _read_hosts(run_dir / "hosts", shared):
-        found[one["name"]] = one
+        found[one["name"]] = runtime.condensed(one, frames, run_dir)
+    run["folder"] = str(run_dir)
     if run.get("mode") in remediation.MODES:
-        run["remediation"] = remediation.read(run_dir, _read_hosts(run_dir / "before", shared))
+        run["remediation"] = remediation.read(run_dir, map(runtime.without, _read_hosts(run_dir / "before", shared)))
     names = [str(name) for name in run["hosts"]]
     hosts = [found.pop(name) if name in found else silent_host(name, NO_RESULT) for name in dict.fromkeys(names)]
     return run, hosts + list(found.values())
@@ -362,7 +368,8 @@ def read_baseline(path: Path) -> Baseline:
             if status in OPEN and (fingerprint not in entries or entries[fingerprint][2] != "fail"):
                 entries[fingerprint] = (check, subject, status, severity)
         known[host["name"]] = entries
-    return Baseline(run["id"], str(run.get("started") or ""), known)
+    held = {(host["name"], one.subject): one for host in hosts for one in runtime.endpoints_before(host)}
+    return Baseline(run["id"], str(run.get("started") or ""), known, held)
 
 
 def _read_regular(path: Path) -> bytes:
@@ -382,9 +389,10 @@ def _read_regular(path: Path) -> bytes:
 
 
 def _baseline_object(value: dict[str, Any]) -> Any:
-    """Results shrink to the five values a comparison needs while they are parsed: a big report stays small in memory."""
+    """Results shrink to the five values a comparison needs while they are parsed, and what services held to what it needs: a
+    big report stays small in memory."""
     if "fingerprint" not in value or "reason" not in value:
-        return value
+        return runtime.earlier(value)
     parts = tuple(value.get(key, "") for key in ("fingerprint", "id", "subject", "status", "severity"))
     if not all(isinstance(part, str) for part in parts):
         raise ValueError("one of its results has an id, subject, status or severity that is no text")
@@ -396,7 +404,9 @@ def _baseline_object(value: dict[str, Any]) -> Any:
 def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue: Mapping[str, engine.Check],
           baseline: Baseline | None = None) -> Report:
     """The report of a run. ``hosts`` are the hosts' documents as :func:`load` gives them."""
-    hosts = list(hosts)
+    folder = Path(run["folder"]) if run.get("folder") else None
+    frames = runtime.Shared()
+    hosts = [runtime.condensed(host, frames, folder) for host in hosts]
     gate = str(run.get("gate") or "high")
     checks = _checks_used(hosts, catalogue)
     families = tuple(dict.fromkeys(entry["family"] for entry in checks.values()))
@@ -499,7 +509,13 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
         changes={key: _changes(delta[key], checks) for key in CHANGES} if delta else {},
         seconds=(ended - started).total_seconds() if ended and started else None,
         mended=mended,
+        inside=runtime.views(hosts, (delta or {}).get("runtime") or (), folder),
     )
+
+
+def placed(report: Report, report_dir: Path) -> Report:
+    """The same report for a page in ``report_dir``: links to what the run keeps are relative to it."""
+    return replace(report, inside=runtime.placed(report.inside, report_dir)) if report.inside.views else report
 
 
 def _kind(result: Mapping[str, Any], wall: int) -> str:
@@ -547,7 +563,7 @@ def _host_document(host: Mapping[str, Any], became: Became) -> dict[str, Any]:
         "error": host.get("error"),
         "platform": {key: platform.get(key) for key in _PLATFORM},
         "services": [
-            {key: service.get(key) for key in (*_SERVICE, *(("explanation",) if "explanation" in service else ()))}
+            {key: service.get(key) for key in (*_SERVICE, *(key for key in ("explanation", "runtime") if key in service))}
             for service in host.get("services") or ()
         ],
         "results": [_with_mend(result, host["name"], became) for result in host.get("results") or ()],
@@ -647,7 +663,7 @@ def _waivers(hosts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(merged.values())
 
 
-def _delta(hosts: Iterable[Mapping[str, Any]], baseline: Baseline) -> dict[str, Any]:
+def _delta(hosts: Sequence[Mapping[str, Any]], baseline: Baseline) -> dict[str, Any]:
     lists: dict[str, list[dict[str, Any]]] = {key: [] for key in CHANGES}
     names = set()
     for host in hosts:
@@ -671,12 +687,14 @@ def _delta(hosts: Iterable[Mapping[str, Any]], baseline: Baseline) -> dict[str, 
                 "host": name, "check": check, "subject": subject, "fingerprint": mark, "severity": severity,
                 "status": None, "was": status,
             })
+    held = runtime.compare(hosts, baseline.inside) if baseline.inside else []
     return {
         "baseline_run_id": baseline.run_id,
         "baseline_started": baseline.started or None,
         **lists,
         "hosts_new": sorted(names - set(baseline.hosts)),
         "hosts_gone": sorted(set(baseline.hosts) - names),
+        **({"runtime": held} if held else {}),
     }
 
 

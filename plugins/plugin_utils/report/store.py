@@ -24,7 +24,7 @@ RENDERERS: Mapping[str, Callable[[model.Report], Iterator[str]]] = {
 FILES = {"json": "report.json", "html": "report.html", "junit": "junit.xml", "md": "report.md"}
 
 # Everything that a run's folder holds: one that holds something else is somebody's, and stays.
-_OWN = {"run.json", "report.json", "hosts", "facts", "before", "remediation", "stopped.json"}
+_OWN = {"run.json", "report.json", "hosts", "facts", "before", "profiles", "remediation", "stopped.json"}
 # A run that wrote no report may still be under way; after a day it is not.
 _ABANDONED = datetime.timedelta(days=1)
 
@@ -36,6 +36,7 @@ def write(report: model.Report, formats: list[str], report_dir: Path, run_dir: P
     whole. Raises OSError as the file system does.
     """
     report_dir.mkdir(parents=True, exist_ok=True)
+    report = model.placed(report, report_dir)
     # Files beside the final names prove that both folders can be written; what a rename would trip over is looked for here.
     for path in (run_dir / FILES["json"], *(report_dir / FILES[one] for one in formats)):
         if path.is_dir() and not path.is_symlink():

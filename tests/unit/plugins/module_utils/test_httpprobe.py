@@ -488,3 +488,86 @@ def test_side_by_side_hands_on_what_broke():
     with pytest.raises(ZeroDivisionError):
         httpprobe.side_by_side(lambda number: 1 // number, [1, 0, 2], deadline=time.monotonic() + 5)
     assert httpprobe.side_by_side(str, [], deadline=0) == []
+
+
+# ------------------------------------------------------------------------------------------------------------ downloads
+
+def serving(*pieces):
+    def answer(connection):
+        connection.recv(4096)
+        for piece in pieces:
+            connection.sendall(piece)
+
+    return answer
+
+
+BIG = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n"
+
+
+def test_fetch_takes_what_get_cuts():
+    with Server(serving(BIG, b"x" * 3_000_000)) as server:
+        target = Target(host="127.0.0.1", port=server.port)
+        whole = httpprobe.fetch(target, "/", timeout=5, limit=3_000_000)
+        over = httpprobe.fetch(target, "/", timeout=5, limit=2_999_999)
+        cut = httpprobe.get(target, "/", timeout=5)
+    assert (whole.status, len(whole.body), whole.truncated, whole.error) == (200, 3_000_000, False, None)
+    assert (over.status, over.body, over.truncated, over.error) == (200, b"", True, None)
+    assert (len(cut.body), cut.truncated) == (httpprobe.BODY_LIMIT, True)
+
+
+def test_a_download_keeps_nothing():
+    with Server(serving(BIG, b"x" * 3_000_000)) as server:
+        download = httpprobe.Download(Target(host="127.0.0.1", port=server.port), "/", timeout=5, limit=1 << 30, wire=1 << 30)
+        with download:
+            assert (download.answer.status, download.answer.error) == (200, None)  # known before the body is read
+            assert sum(len(piece) for piece in download) == download.received == 3_000_000
+    assert (download.answer.body, download.answer.error, download.answer.truncated) == (b"", None, False)
+
+
+def test_a_download_that_nobody_reads_to_its_end_is_closed():
+    with Server(serving(BIG, b"x" * 3_000_000)) as server:
+        with httpprobe.Download(Target(host="127.0.0.1", port=server.port), "/", timeout=5, limit=1 << 30, wire=1 << 30) as download:
+            assert next(iter(download))
+        assert download.received < 3_000_000 and list(download) == []
+
+
+@pytest.mark.parametrize(("pieces", "error", "got"), [
+    ((BIG, b"abc"), httpprobe.INCOMPLETE, b"abc"), ((), httpprobe.CLOSED, b""), ((b"SSH-2.0-x\r\n",), httpprobe.NOT_HTTP, b""),
+    ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n",), httpprobe.INCOMPLETE, b"abc"),
+], ids=["cut", "nothing", "no http", "bad chunk"])
+def test_a_download_says_why_it_ended(pieces, error, got):
+    with Server(serving(*pieces)) as server, \
+            httpprobe.Download(Target(host="127.0.0.1", port=server.port), "/", timeout=5, limit=1 << 20) as download:
+        assert b"".join(download) == got
+        assert download.answer.error == error and download.answer.detail
+
+
+@pytest.mark.parametrize(("arguments", "header"), [
+    ({}, ""), ({"username": "ops", "password": "pässword"}, "Basic b3BzOnDDpHNzd29yZA=="), ({"password": "x"}, "Basic Ong="),
+    ({"token": "abc.def"}, "Bearer abc.def"), ({"token": "abc", "username": "ops"}, "Bearer abc")])
+def test_authorization(arguments, header):
+    assert httpprobe.authorization(**arguments) == header
+
+
+@pytest.mark.parametrize("arguments", [
+    {"token": "x y z"}, {"token": "a\r\nX: y"}, {"token": "ä"}, {"username": "a:b"}, {"username": "a", "password": "b\n"}])
+def test_authorization_that_cannot_be_sent_does_not_tell_it(arguments):
+    with pytest.raises(ValueError, match=r"has no|have no") as caught:
+        httpprobe.authorization(**arguments)
+    assert not any(value in str(caught.value) for value in arguments.values() if len(value) > 2)
+
+
+@pytest.mark.parametrize(("name", "ca", "error"), [
+    ("", True, None), ("api.test", True, None), ("web.test", True, httpprobe.CERTIFICATE), ("", False, httpprobe.CERTIFICATE)])
+def test_verified_certificates(name, ca, error):
+    certificate = str(Path(__file__).parents[2] / "fixtures" / "runtime" / "endpoint" / "tls.pem")
+    with Server({"/": b"HTTP/1.1 204 No Content\r\n\r\n"}, tls=True) as server:
+        server._context.load_cert_chain(certificate)
+        answer = httpprobe.get(Target(scheme="https", host="127.0.0.1", port=server.port, name=name, verify=True,
+                                      ca_file=certificate if ca else "", authorization="Bearer secret"), "/", timeout=5)
+    assert (answer.error, answer.status) == (error, None if error else 204)
+    assert bool(server.heads) is (error is None)  # nothing was sent to whom nobody vouches for
+
+
+def test_credentials_are_in_no_repr():
+    assert "secret" not in repr(Target(host="127.0.0.1", port=1, authorization="Bearer secret"))

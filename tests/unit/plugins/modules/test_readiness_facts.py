@@ -6,15 +6,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "fixtures" / "pprof"))
+
 import pytest
 import yaml
+from pprof_fixtures import Server
 
+from ansible_collections.goready.preflight.plugins.module_utils.collect import runtime
+from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context
 from ansible_collections.goready.preflight.plugins.modules import readiness_facts
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "host"
@@ -25,6 +31,10 @@ OPEN = {
     "modules.settings.values", "toolchain.shells.goenv.values", "toolchain.shells.effective", "services.services.properties",
     "services.services.binary.buildinfo.settings", "services.services.processes.running.buildinfo.settings",
     "services.services.processes.limits", "services.services.processes.environ", "services.services.processes.cgroup.effective",
+    "runtime.endpoints.groups", "runtime.endpoints.takes.memory.memstats", "runtime.endpoints.takes.metrics.families",
+    "runtime.endpoints.takes.profiles.totals",
+    *(f"runtime.endpoints.takes.{key}" for key in (
+        "goroutines.counts", "leaks.counts", "dump.ids", "dump.minutes", "dump.waits")),
 }
 
 
@@ -80,7 +90,48 @@ def test_this_host() -> None:
     assert facts["probes"] == {}
 
 
-def test_types_are_the_documented_ones() -> None:
+@pytest.fixture(scope="module")
+def runtime_answer() -> dict[str, Any]:
+    """What the module returns of a service that answers as Go 1.27 did (fixtures/runtime/endpoint)."""
+    answers = json.loads((FIXTURES.parent / "runtime" / "endpoint" / "go1.27.3.json").read_text())
+    with Server({path: text.encode("latin-1") for path, text in answers.items()}) as server:
+        code, answer = call(subsets=["runtime"], credentials=[{"service": "api", "username": "ops", "password": "main"}], runtime={
+            "kinds": list(readiness_facts.KINDS), "cpu_seconds": 1, "raw": ["heap"], "targets": [{
+                "service": "api", "container": None, "pid": os.getpid(), "started": runtime.started(Context(), os.getpid()),
+                "listener": {"proto": "tcp", "address": "127.0.0.1", "port": server.port, "path": None}, "namespace": "host",
+                "scheme": "http", "prefix": "", "declared": True, "go_version": "go1.27.3", "module": "example.test/labsvc"}]})
+    assert code == 0 and answer["facts"]["runtime"]["endpoints"][0]["takes"]
+    return answer
+
+
+def test_every_key_of_a_take_is_documented(runtime_answer: dict[str, Any]) -> None:
+    assert set(paths(runtime_answer["facts"])) - set(returns()) == set()
+    names = documented(yaml.safe_load(readiness_facts.RETURN)["profiles"]["contains"])
+    [raw] = runtime_answer["profiles"]
+    assert set(paths(raw)) - set(names) == set()
+    told = {path for path in returns() if path.startswith("runtime.endpoints.takes.")}
+    missing = {path for path in told - set(paths(runtime_answer["facts"])) if not path.endswith((".kind", ".message", ".reason"))}
+    # The service of the recording has neither contention nor metrics, and burnt no CPU.
+    assert {path.split(".")[3] for path in missing} <= {"mutex", "block", "cpu", "metrics"}
+
+
+def test_the_shape_of_a_take_is_that_of_the_document(runtime_answer: dict[str, Any]) -> None:
+    text = (Path(__file__).parents[4] / "docs" / "facts.md").read_text()
+    part = text[text.index("\nruntime:"):text.index("\nprobes:")]
+    for path in returns():
+        if path.startswith("runtime.") and "container." not in path and "listener." not in path:
+            assert re.search(rf"\b{path.rsplit('.', 1)[1]}\b", part), path
+
+
+def test_credentials_are_not_echoed_and_cut_nothing_out(runtime_answer: dict[str, Any]) -> None:
+    """A password that is a word of every Go program: Ansible's own masking would replace it in every function's name."""
+    [given] = runtime_answer["invocation"]["module_args"]["credentials"]
+    assert given["password"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    groups = runtime_answer["facts"]["runtime"]["endpoints"][0]["groups"].values()
+    assert any(row[0] == "main.serve" for group in groups for row in group["frames"])
+
+
+def test_types_are_the_documented_ones(runtime_answer: dict[str, Any]) -> None:
     types = {"dict": dict, "list": list, "str": str, "int": int, "float": (int, float), "bool": bool}
     entries = returns()
 
@@ -95,11 +146,13 @@ def test_types_are_the_documented_ones() -> None:
             kind = entries[prefix]["elements"]
             for item in value:
                 assert isinstance(item, types[kind]), f"{prefix} has {item!r}, not {kind}"
-                walk(item, prefix)
+                if kind != "list":
+                    walk(item, prefix)
 
     for path in recorded():
         walk(json.loads(path.read_text()), "")
     walk(call()[1]["facts"], "")
+    walk(runtime_answer["facts"], "")
 
 
 def test_check_mode_is_identical() -> None:
@@ -151,7 +204,9 @@ def test_probes() -> None:
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"timeout": 0}, "timeout: 0 is not from 1 to 3600 seconds"),
     ({"subsets": ["hosts"]},
-     "value of subsets must be one or more of: host, toolchain, modules, services, pprof, network. Got no match for: hosts"),
+     "value of subsets must be one or more of: host, toolchain, modules, services, pprof, network, runtime. Got no match for: hosts"),
+    ({"runtime": {"budget": 0}, "subsets": ["runtime"]}, "runtime: budget: 0 is not from 1 to 600"),
+    ({"runtime": {"raw": ["trace"]}, "subsets": ["runtime"]}, f"runtime: raw: trace is none of {', '.join(readiness_facts.KINDS)}"),
     ({"toolchain": "maybe"}, "value of toolchain must be one of: required, optional, absent, got: maybe"),
 ])
 def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
@@ -165,6 +220,9 @@ def test_the_arguments_are_the_documented_ones() -> None:
     _code, answer = call(subsets=["network"])
     used = answer["invocation"]["module_args"]
     assert set(used) == set(options)
-    assert {key: value for key, value in used.items() if key != "subsets"} == {
-        key: option["default"] for key, option in options.items() if key != "subsets"}
-    assert options["subsets"]["default"] == options["subsets"]["choices"] == list(readiness_facts.SUBSETS)
+    assert {key: value for key, value in used.items() if key not in ("subsets", "runtime")} == {
+        key: option["default"] for key, option in options.items() if key not in ("subsets", "runtime")}
+    assert used["runtime"] == {key: option["default"] for key, option in options["runtime"]["suboptions"].items()}
+    assert options["runtime"]["suboptions"]["kinds"]["choices"] == list(readiness_facts.KINDS) == list(runtime.KINDS)
+    assert options["subsets"]["default"] == list(readiness_facts.SUBSETS)
+    assert options["subsets"]["choices"] == [*readiness_facts.SUBSETS, "runtime"]
