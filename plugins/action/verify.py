@@ -29,6 +29,7 @@ catalogue.load()
 
 _MODULE = "goready.preflight.readiness_facts"
 _PROFILE_NAME = re.compile(r"[a-z]+-[a-z]+\.pb\.gz")
+_POLL = 3.0  # seconds between two questions to a host whether its load has ended
 _SUBSETS = ("host", "toolchain", "modules", "services", "pprof", "network")
 
 
@@ -222,12 +223,13 @@ class _Remote:
     def __init__(self, action: ActionModule, load: sampling.Load, task_vars: dict[str, Any]) -> None:
         self._action, self._task_vars = action, task_vars
         self._result: dict[str, Any] = {}
-        self._end = time.monotonic() + load.duration
+        self._asked = time.monotonic()
+        self._end = self._asked + load.duration
         before = action._task.async_val
         action._task.async_val = load.duration + int(looks.GRACE) + 5
         try:
             self._started = action._execute_module(
-                module_name="ansible.legacy.command", module_args={"_raw_params": None, "argv": looks.bounded(load)},
+                module_name="ansible.legacy.command", module_args={"argv": looks.bounded(load)},
                 task_vars=task_vars, wrap_async=True)
         finally:
             action._task.async_val = before
@@ -235,7 +237,8 @@ class _Remote:
     def ended(self) -> bool:
         if "ansible_job_id" not in self._started or self._result.get("finished"):
             return True
-        self._result = self._ask("status")
+        if time.monotonic() >= self._asked + _POLL:
+            self._result, self._asked = self._ask("status"), time.monotonic()
         return bool(self._result.get("finished")) or time.monotonic() >= self._end + looks.GRACE
 
     def finish(self) -> tuple[int | None, str]:
@@ -244,8 +247,11 @@ class _Remote:
         if not self._result.get("finished"):
             self._result = self._ask("status")
         self._ask("cleanup")
-        said = redact.redact_text(str(self._result.get("stderr") or self._result.get("msg") or ""))
-        return self._result.get("rc"), _one_line(said)
+        said = _one_line(redact.redact_text(str(self._result.get("stderr") or self._result.get("msg") or "")))
+        if self._result.get("finished") and "rc" in self._result:
+            return int(self._result["rc"]), said
+        # Neither its end nor its status was seen: nobody can say that there was a load.
+        return 125, said or "its end was not seen"
 
     def _ask(self, mode: str) -> dict[str, Any]:
         try:

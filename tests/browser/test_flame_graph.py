@@ -310,7 +310,7 @@ def test_what_is_pruned_and_what_is_too_narrow_is_said(show: Open, tmp_path: Pat
                 viewport={"width": 390, "height": 800}, reduced_motion="reduce")
     graph(page)
     assert page.locator(".flame-note").inner_text() == (
-        "500 boxes below 0.1 % (955) are “(pruned)”: together 1.57 % of the total.")
+        '500 boxes below 0.1 % (955) are "(pruned)": together 1.57 % of the total.')
     page.mouse.move(*at(page, 0.8, 2))
     assert shown(page) == ["(too narrow)", "", "400 boxes below main.main: 440,000 goroutines, 46.1 % · zoom in to see them"]
     page.mouse.move(*at(page, 0.995, 2))

@@ -16,7 +16,7 @@ from typing import Any
 
 Frames = Sequence[tuple[str, str, int, str]]
 FOREVER = float("inf")
-OWN = [("main.wait", "/src/api/main.go", 12, "own"), ("main.serve", "/src/api/main.go", 30, "own")]
+OWN = (("main.wait", "/src/api/main.go", 12, "own"), ("main.serve", "/src/api/main.go", 30, "own"))
 MADE = ("main.handle", "/src/api/main.go", 44, "own")
 
 
@@ -47,7 +47,7 @@ class World:
 
     def requests(self, name: str, source: random.Random, mean: float, life: float, begin: float, end: float) -> None:
         """``mean`` requests in work at a time, of exponential life, that arrive at random: the M/M/infinity queue in its steady state."""
-        for _unused in range(_poisson(source, mean)):
+        for _unused in range(poisson(source, mean)):
             self.lives[name].append((begin, begin + source.expovariate(1 / life)))
         moment = begin
         while True:
@@ -90,7 +90,8 @@ class World:
             **more}
 
 
-def _poisson(source: random.Random, mean: float) -> int:
+def poisson(source: random.Random, mean: float) -> int:
+    """A Poisson number."""
     if mean > 500:
         return max(0, round(source.gauss(mean, mean ** 0.5)))
     limit, product, number = 2.718281828459045 ** -mean, source.random(), 0

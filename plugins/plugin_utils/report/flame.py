@@ -65,6 +65,7 @@ KINDS: Mapping[str, Kind] = {
     "block": Kind("delay", "delay", "cum"),
 }
 
+
 class Nodes(TypedDict, total=False):
     """Flat arrays, one entry a box, each box before the boxes below it (preorder), the largest child first.
 

@@ -278,9 +278,10 @@ class _Endpoint:
         dump = next((_dict(take.get("dump")) for take in reversed(self.takes) if take.get("dump")), {})
         known = {str(key): one for key, one in _dict(self.entry.get("groups")).items() if isinstance(one, Mapping)}
         marks = {**dict.fromkeys(mark for one in counts for mark in one), **dict.fromkeys(leaked)}
-        groups = [self._group(mark, known.get(mark, {}), [one.get(mark, 0) if profile else None
-                                                         for one, profile in zip(counts, profiles, strict=True)], last)
-                  for mark in marks]
+        groups = []
+        for mark in marks:
+            numbers = [one.get(mark, 0) if profile else None for one, profile in zip(counts, profiles, strict=True)]
+            groups.append(self._group(mark, known.get(mark, {}), numbers, last))
         ids, minutes, waits = _dict(dump.get("ids")), _counts(dump.get("minutes")), _dict(dump.get("waits"))
         blamed = self._blamed(groups)
         for group in groups:

@@ -541,8 +541,8 @@ function flame(figure, data) {
     const { pruned } = data;
     if (!pruned.boxes) return "";
     return el("p", { class: "flame-note quiet" }, pruned.limited
-      ? `The ${number(count)} largest boxes are shown. ${boxes(pruned.boxes)}, the largest of ${amount(pruned.below)}, are “(pruned)”: together ${share(pruned.value, total)} of the total.`
-      : `${boxes(pruned.boxes)} below ${share(pruned.share, 1)} (${amount(pruned.below)}) ${pruned.boxes === 1 ? "is" : "are"} “(pruned)”: together ${share(pruned.value, total)} of the total.`);
+      ? `The ${number(count)} largest boxes are shown. ${boxes(pruned.boxes)}, the largest of ${amount(pruned.below)}, are "(pruned)": together ${share(pruned.value, total)} of the total.`
+      : `${boxes(pruned.boxes)} below ${share(pruned.share, 1)} (${amount(pruned.below)}) ${pruned.boxes === 1 ? "is" : "are"} "(pruned)": together ${share(pruned.value, total)} of the total.`);
   }
 
   /* On paper the upper rows as they are shown, as SVG: sharp, and the text is text. */

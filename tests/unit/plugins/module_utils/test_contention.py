@@ -42,8 +42,8 @@ def test_forms(data: bytes, expected: Contention) -> None:
 
 @pytest.mark.parametrize(("data", "message"), [
     (b"", "neither a mutex nor a block profile: it begins with ''"),
-    (b"<!DOCTYPE html><html><body>a page of some length", "neither a mutex nor a block profile: it begins with "
-                                                         "'<!DOCTYPE html><html><body>a page of som'"),
+    (b"<!DOCTYPE html><html><body>a page of some length",
+     "neither a mutex nor a block profile: it begins with '<!DOCTYPE html><html><body>a page of som'"),
     (b"--- mutex:", "the mutex profile does not say cycles/second in its second line"),
     (b"--- contention:\ncycles/second=x\n", "the block profile does not say cycles/second in its second line"),
     (b"--- contention:\ncycles/second=0\n", "the block profile says cycles/second=0"),
