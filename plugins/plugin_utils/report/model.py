@@ -459,9 +459,11 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
             states=tuple(states.get(family, "none") for family in families), gate=own_gate,
         ))
 
+    places = {check: place for place, check in enumerate(checks)}
     findings = sorted(
         (_finding(key, members, checks[key[0]], fresh, became) for key, members in groups.items()),
-        key=lambda one: (KINDS.index(one.kind), -text.rank(one.severity), -len(one.hosts), one.check, one.status),
+        # Of findings of a family that weigh the same, in the catalogue's order: what causes before what follows from it.
+        key=lambda one: (KINDS.index(one.kind), -text.rank(one.severity), -len(one.hosts), one.family, places[one.check], one.status),
     )
     silent = tuple(row for row in rows if row.error)
     started = text.parse_time(run.get("started"))

@@ -59,6 +59,7 @@ FEWEST = 200
 # The page: services that are told in full and that get a line; rows of a table; frames of a stack.
 PARTS = 20
 LINES = 200
+TREND = 5           # counts of a group over time that the page shows
 PAGE_GROUPS = 25
 PAGE_LEAKS = 60
 PAGE_SITES = 12
@@ -733,6 +734,14 @@ def _grew(was: Before, now: Before, endpoint: Mapping[str, Any]) -> list[dict[st
 
 # The page
 
+def _trend(counts: Sequence[int | None]) -> list[int]:
+    """A few of the counts over time, the first and the last among them; nothing where they are all the same."""
+    known = [number for number in counts if number is not None]
+    last = len(known) - 1
+    some = known if last < TREND else [known[round(step * last / (TREND - 1))] for step in range(TREND)]
+    return some if len(set(known)) > 1 else []
+
+
 @dataclass(frozen=True)
 class Series:
     """One line of a chart, in percent of its area."""
@@ -848,7 +857,7 @@ def views(hosts: Iterable[Mapping[str, Any]], since: Sequence[Mapping[str, Any]]
         profiles = _profile_rows(endpoint, run_dir, None)
         lines.append(View(
             number, host, service, endpoint, limits, chart=_chart(endpoint, limits), strip=_strip(endpoint["pauses"]),
-            groups=tuple(groups[:rows]), more_groups=len(groups[rows:]), sites=_page_sites(endpoint["heap"]),
+            groups=tuple({**one, "trend": _trend(one["counts"])} for one in groups[:rows]), more_groups=len(groups[rows:]), sites=_page_sites(endpoint["heap"]),
             profiles=profiles, compares=_compare_command(endpoint, profiles), costs=_costs(endpoint),
             skipped=_skipped(endpoint), reading=next((take for take in reversed(endpoint["takes"]) if take["memory"]), None),
             notes=_notes(endpoint)))
