@@ -5,11 +5,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime
-import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,9 @@ from ansible_collections.goready.preflight.plugins.plugin_utils import (
 catalogue.load()
 
 _MODULE = "goready.preflight.readiness_facts"
-_PROFILE_NAME = re.compile(r"[a-z]+-[a-z]+\.pb\.gz")
+_SECRET = "preflight_credentials"
+_PHASES = ("once", "idle", "load", "after")
+_PROFILES = 1000  # of one call, at most
 _POLL = 3.0  # seconds between two questions to a host whether its load has ended
 _SUBSETS = ("host", "toolchain", "modules", "services", "pprof", "network")
 
@@ -52,8 +52,11 @@ class ActionModule(ActionBase):
         self._started = datetime.datetime.now(datetime.timezone.utc)
         self._clock = time.monotonic()
         try:
+            variables = dict(args["variables"])
+            if _SECRET in task_vars:
+                variables.setdefault(_SECRET, self._templar.template(task_vars[_SECRET]))
             rules = policy.parse(
-                args["variables"], hostname=self._name,
+                variables, hostname=self._name,
                 groups=tuple(sorted(str(group) for group in task_vars.get("group_names") or ())),
                 now=self._started, conditional=self._conditional(task_vars),
             )
@@ -102,9 +105,8 @@ class ActionModule(ActionBase):
             }
         if steps and isinstance(facts.get("runtime"), dict):
             facts["runtime"]["plan"] = looks.plan(rules.sampling, rules.load, rules.policy.profile)
-            profiles = list(answer.get("profiles") or ())
-            profiles += self._look_again(rules, facts, steps[1:], looked, timeout, task_vars)
-            self._keep(facts, profiles)
+            self._keep(facts, answer)
+            self._look_again(rules, facts, steps[1:], looked, timeout, task_vars)
         results = engine.run(rules.checks.values(), facts, rules.policy)
         return self._write(rules, facts, results, error=None, inventory=self._inventory(rules, task_vars))
 
@@ -113,14 +115,14 @@ class ActionModule(ActionBase):
         return {
             "runtime": {
                 "phase": step.phase, "kinds": list(step.kinds), "raw": list(step.raw), "targets": targets,
-                "dump_limit": rules.sampling.dump_limit, "cpu_seconds": rules.sampling.cpu_seconds, "gc": rules.sampling.gc,
-                "budget": rules.sampling.budget, "profile_limit": rules.sampling.profile_limit,
+                "dump_limit": rules.sampling.dump_limit, "leak_limit": step.leak_limit, "cpu_seconds": rules.sampling.cpu_seconds,
+                "gc": rules.sampling.gc, "budget": rules.sampling.budget, "profile_limit": rules.sampling.profile_limit,
             },
             "credentials": [{"service": name, **given} for name, given in rules.credentials.items()],
         }
 
     def _look_again(self, rules: policy.Rules, facts: dict[str, Any], steps: list[sampling.Step], begin: float, timeout: int,
-                    task_vars: dict[str, Any]) -> list[Mapping[str, Any]]:
+                    task_vars: dict[str, Any]) -> None:
         def call(step: sampling.Step, targets: list[dict[str, Any]]) -> Mapping[str, Any]:
             try:
                 return dict(self._execute_module(module_name=_MODULE, task_vars=task_vars, module_args={
@@ -136,23 +138,32 @@ class ActionModule(ActionBase):
                 return looks.External(load)
             return looks.Local(load) if load.place == "controller" else _Remote(self, load, task_vars)
 
-        return looks.go_on(facts, steps, rules.load, call=call, start=start, begin=begin,
-                           say=lambda text: self._display.display(f"{self._name}: {text}"))
+        load = rules.load if rules.policy.profile == "deep" else None
+        if load is not None and self._task.check_mode:
+            # A load is no look: check mode promises that nothing is done to the services.
+            facts["runtime"]["load"] = {"words": load.words, "seconds": 0, "rc": None, "error": "check mode: no load was run"}
+            load, steps = None, [step for step in steps if step.phase == "idle"]
+        looks.go_on(facts, steps, load, call=call, start=start, keep=lambda later: self._keep(facts, later), begin=begin,
+                    say=lambda text: self._display.display(f"{self._name}: {text}"))
 
-    def _keep(self, facts: dict[str, Any], profiles: Iterable[Mapping[str, Any]]) -> None:
-        """Write the raw profiles below the run's folder. What a host calls them is not trusted."""
+    def _keep(self, facts: dict[str, Any], answer: Mapping[str, Any]) -> None:
+        """Write an answer's raw profiles below the run's folder. Nothing that a host says of them is trusted."""
         folders = {runtimes.identity(one.facts): hostdoc.profile_dir(self._run_dir, self._name, one.subject)
                    for one in runtimes.endpoints(facts)}
-        try:
-            for profile in profiles:
+        given = answer.get("profiles")
+        for profile in given[:_PROFILES] if isinstance(given, list) else ():
+            try:
                 folder = folders.get(runtimes.identity(profile))
-                if folder is None or not _PROFILE_NAME.fullmatch(str(profile.get("file"))):
-                    continue
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                (folder / str(profile["file"])).write_bytes(base64.b64decode(str(profile.get("data")), validate=True))
-        except (OSError, binascii.Error) as exc:
-            facts.setdefault("errors", []).append({
-                "part": "runtime.profiles", "kind": "exception", "message": f"a profile could not be kept: {exc}"})
+                name = f"{profile['kind']}-{profile['phase']}.pb.gz"
+                if folder is None or profile["file"] != name or profile["kind"] not in sampling.KINDS or profile["phase"] not in _PHASES:
+                    raise ValueError("it is no profile of an endpoint of this host")
+                data = base64.b64decode(profile["data"], validate=True)
+                if len(data) > sampling.PROFILE_MOST:
+                    raise ValueError("it is larger than any profile that was asked for")
+                hostdoc.write_private(folder, name, data, below=self._run_dir)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+                facts.setdefault("errors", []).append({
+                    "part": "runtime.profiles", "kind": "exception", "message": f"a profile could not be kept: {exc}"[:500]})
 
     def _inventory(self, rules: policy.Rules, task_vars: dict[str, Any]) -> plan.Inventory | None:
         """What the inventory says of remediation; None where it says something wrong, which `validate` or the role tells."""

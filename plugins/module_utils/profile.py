@@ -21,7 +21,8 @@ What is decided, and why:
   pprof does; what has no name at all (the creators of threads) is ``<unknown>``.
 * Equal frames, stacks and label sets are one object in the whole profile: 100,000 samples cost what their different stacks
   cost.
-* ``drop_frames`` and ``keep_frames`` are not applied: runtime/pprof writes neither.
+* ``drop_frames`` and ``keep_frames`` are not applied: runtime/pprof writes neither (proto.go build, Go 1.21 to 1.27: the two are
+  a TODO there).
 """
 from __future__ import annotations
 
@@ -30,25 +31,27 @@ import zlib
 from array import array
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Dict, Hashable, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Hashable, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 LIMIT = 64 << 20
 MAX_SAMPLES = 1_000_000
 MAX_FRAMES = 8_000_000  # of all different stacks together: one is a pointer of 8 bytes
 # What no Go program comes near to, so that a hostile profile cannot make 64 MB into gigabytes: entries of each table, lines of
-# all locations, different sets of labels, bytes of one sample (a stack of 1,024 frames, the most that GODEBUG=profstackdepth
-# gives, has some 3,000), gzip members (Go writes one), groups in groups.
-MAX_ENTRIES = 500_000
+# all locations (100,000 of each are 70 MB here), different sets of labels, bytes of one message or group (a stack of 1,024
+# frames, the most that GODEBUG=profstackdepth gives, has some 3,000), gzip members (Go writes one), groups in groups.
+MAX_ENTRIES = 100_000
 MAX_LABEL_SETS = 200_000
-MAX_SAMPLE_BYTES = 1 << 20
+MAX_MESSAGE_BYTES = 1 << 20
 MAX_MEMBERS = 16
 MAX_GROUP_DEPTH = 64
 
-KINDS = ("empty", "text", "gzip", "truncated", "too_big", "garbage", "no_sample_type", "values", "reference", "types")
+KINDS = ("empty", "text", "gzip", "truncated", "too_big", "garbage", "no_sample_type", "values", "reference", "types",
+         "too_slow")
 
 UNKNOWN = "<unknown>"  # as pprof calls what has no name (internal/graph/graph.go NameComponents)
 
 _PIECE = 1 << 20
+_BETWEEN = 1 << 15  # bytes that are decoded between two looks at the clock: some milliseconds
 _SPACING = 96
 _MASK = (1 << 64) - 1
 
@@ -59,7 +62,7 @@ class ProfileError(ValueError):
     ``kind`` is one of :data:`KINDS`: ``empty`` (no byte), ``text`` (a page or the debug=1 form), ``gzip`` (a damaged
     stream), ``truncated`` (ends too early), ``too_big`` (over a limit), ``garbage`` (no protocol buffer),
     ``no_sample_type``, ``values`` (a sample with more or fewer values than types), ``reference`` (an index or id that no
-    table has), ``types`` (two profiles that cannot be compared, a type that a profile has not).
+    table has), ``types`` (two profiles that cannot be compared, a type that a profile has not), ``too_slow`` (the time was over).
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -76,6 +79,8 @@ class Frame(NamedTuple):
 
 
 Stack = Tuple[Frame, ...]
+#: Whether the time is over. It is asked every few milliseconds.
+Late = Callable[[], bool]
 
 
 class Sample(NamedTuple):
@@ -109,16 +114,22 @@ class Site(NamedTuple):
 
 # ---------------------------------------------------------------------------------------------------------------- decode
 
-def parse(data: bytes, *, limit: int = LIMIT, max_samples: int = MAX_SAMPLES, max_frames: int = MAX_FRAMES) -> Profile:
+def parse(data: bytes, *, limit: int = LIMIT, max_samples: int = MAX_SAMPLES, max_frames: int = MAX_FRAMES,
+          late: Optional[Late] = None) -> Profile:
     """A profile as the service sent it, gzip or plain.
 
     ``limit`` bounds the decompressed bytes, ``max_samples`` the samples, ``max_frames`` the frames of all different
-    stacks together. Raises :class:`ProfileError`.
+    stacks together; where ``late`` says so, it is given up. Raises :class:`ProfileError`.
     """
-    return decode(inflate(data, limit=limit), max_samples=max_samples, max_frames=max_frames)
+    return decode(inflate(data, limit=limit, late=late), max_samples=max_samples, max_frames=max_frames, late=late)
 
 
-def inflate(data: bytes, *, limit: int = LIMIT) -> bytes:
+def _in_time(late: Optional[Late]) -> None:
+    if late is not None and late():
+        raise ProfileError("too_slow", "the profile was not decoded in time")
+
+
+def inflate(data: bytes, *, limit: int = LIMIT, late: Optional[Late] = None) -> bytes:
     """The bytes of the protocol buffer: what gzip (RFC 1952, one or more members) holds, or ``data`` itself.
 
     It never makes more than ``limit`` bytes (and as many again while it joins the pieces). Raises :class:`ProfileError`.
@@ -140,6 +151,7 @@ def inflate(data: bytes, *, limit: int = LIMIT) -> bytes:
             raise ProfileError("gzip", "the profile has more than %d gzip members" % MAX_MEMBERS)
         stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
         while not stream.eof:
+            _in_time(late)
             try:
                 piece = stream.decompress(rest, min(_PIECE, limit - size + 1))
             except zlib.error as error:
@@ -173,9 +185,9 @@ def _refuse_text(raw: bytes) -> None:
         raise ProfileError("text", "this is text, not a profile: it begins with %r" % shown)
 
 
-def decode(raw: bytes, *, max_samples: int = MAX_SAMPLES, max_frames: int = MAX_FRAMES) -> Profile:
+def decode(raw: bytes, *, max_samples: int = MAX_SAMPLES, max_frames: int = MAX_FRAMES, late: Optional[Late] = None) -> Profile:
     """The decompressed bytes of a profile. Raises :class:`ProfileError`."""
-    return _Decoder(raw, max_samples, max_frames).profile()
+    return _Decoder(raw, max_samples, max_frames, late).profile()
 
 
 def _varint(raw: bytes, at: int, end: int) -> Tuple[int, int]:
@@ -253,6 +265,8 @@ def _skip(raw: bytes, at: int, end: int, number: int, wire: int) -> int:
             raise ProfileError("truncated", "the field %d at byte %d is longer than what is left" % (number, start))
         if not open_groups:
             return at
+        if at - start > MAX_MESSAGE_BYTES:
+            raise ProfileError("too_big", "the group at byte %d has more than %d bytes" % (start, MAX_MESSAGE_BYTES))
         number, wire, at = _tag(raw, at, end)
 
 
@@ -306,17 +320,24 @@ class _Table:
         self.starts.append(start)
         self.ends.append(end)
 
-    def spans(self) -> Iterable[Tuple[int, int]]:
-        return zip(self.starts, self.ends)
+    def spans(self, late: Optional[Late]) -> Iterator[Tuple[int, int]]:
+        """(start, end) of each. Raises ProfileError where the time is over."""
+        look = 0
+        for start, end in zip(self.starts, self.ends):
+            if start >= look:
+                _in_time(late)
+                look = start + _BETWEEN
+            yield start, end
 
     def __len__(self) -> int:
         return len(self.starts)
 
 
 class _Decoder:
-    def __init__(self, raw: bytes, max_samples: int, max_frames: int) -> None:
+    def __init__(self, raw: bytes, max_samples: int, max_frames: int, late: Optional[Late]) -> None:
         self.raw = raw
         self.max_frames = max_frames
+        self.late = late
         self.types = _Table("sample type", 64)
         self.samples = _Table("sample", max_samples)
         self.mappings = _Table("mapping", MAX_ENTRIES)
@@ -330,11 +351,14 @@ class _Decoder:
 
     def walk(self) -> None:
         """Find every part of the profile, to its end."""
-        raw, end, at = self.raw, len(self.raw), 0
+        raw, end, at, look = self.raw, len(self.raw), 0, 0
         # Field numbers of message Profile in profile.proto.
         tables = {1: self.types, 2: self.samples, 3: self.mappings, 4: self.locations, 5: self.functions, 6: self.strings}
         while at < end:
             start = at
+            if at >= look:
+                _in_time(self.late)
+                look = at + _BETWEEN
             tag = raw[at]
             if tag < 0x80 and tag & 7 == 2 and tag >> 3 in tables and at + 1 < end and raw[at + 1] < 0x80:
                 # The quick way for nearly all of them: a tag of one byte, a length of one byte.
@@ -351,6 +375,9 @@ class _Decoder:
                 if wire != 2:
                     raise ProfileError("garbage", "%s at byte %d has the wire type %d" % (_a(what), start, wire))
                 begin, at = _length(raw, at, end, _a(what))
+                if at - begin > MAX_MESSAGE_BYTES and number != 6:
+                    raise ProfileError("too_big", "the %s at byte %d has %d bytes, over the limit of %d"
+                                       % (what, begin, at - begin, MAX_MESSAGE_BYTES))
                 if number == 11:
                     self.period_type = (begin, at)
                 else:
@@ -367,7 +394,7 @@ class _Decoder:
             raise ProfileError("no_sample_type", "the profile has no sample type")
         if len(self.strings) and self.strings.starts[0] != self.strings.ends[0]:
             raise ProfileError("garbage", "the first string of the profile is not empty")
-        types = [self.value_type(start, end) for start, end in self.types.spans()]
+        types = [self.value_type(start, end) for start, end in self.types.spans(self.late)]
         return Profile(
             sample_types=types, default_sample_type=self.string(self.numbers.get(14, 0), "the default sample type"),
             period_type=self.value_type(*self.period_type) if self.period_type else ("", ""),
@@ -392,7 +419,7 @@ class _Decoder:
     def all_functions(self) -> Dict[int, Tuple[str, str]]:
         """id -> (name, file)."""
         functions: Dict[int, Tuple[str, str]] = {}
-        for start, end in self.functions.spans():
+        for start, end in self.functions.spans(self.late):
             # 3 is the name as the linker has it: pprof shows it where there is no other.
             ident, name, system, filename = _fields(self.raw, start, end, "a function", (1, 2, 3, 4))
             _check_id(ident, functions, "function")
@@ -403,7 +430,7 @@ class _Decoder:
     def all_mappings(self) -> Dict[int, str]:
         """id -> how pprof names code of it that has no symbols."""
         names: Dict[int, str] = {}
-        for start, end in self.mappings.spans():
+        for start, end in self.mappings.spans(self.late):
             ident, filename = _fields(self.raw, start, end, "a mapping", (1, 5))
             _check_id(ident, names, "mapping")
             path = self.string(filename, "the mapping %d" % ident)
@@ -417,7 +444,7 @@ class _Decoder:
         frames: Dict[Frame, Frame] = {}
         locations: Dict[int, Stack] = {}
         count = 0
-        for start, end in self.locations.spans():
+        for start, end in self.locations.spans(self.late):
             ident = mapping = 0
             lines: List[Frame] = []
             at = start
@@ -464,10 +491,7 @@ class _Decoder:
         label_sets: Dict[Tuple[bytes, ...], Mapping[str, str]] = {(): {}}
         samples: List[Sample] = []
         frames = 0
-        for start, end in self.samples.spans():
-            if end - start > MAX_SAMPLE_BYTES:
-                raise ProfileError("too_big", "the sample at byte %d has %d bytes, over the limit of %d"
-                                   % (start, end - start, MAX_SAMPLE_BYTES))
+        for start, end in self.samples.spans(self.late):
             at = start
             packed: Optional[bytes] = None  # the ids, where they are one packed field: the usual form
             ids: List[int] = []
@@ -613,12 +637,13 @@ def totals(profile: Profile) -> Dict[str, int]:
     return {kind: sum(columns[index]) if columns else 0 for index, (kind, _unit) in enumerate(profile.sample_types)}
 
 
-def sites(profile: Profile, types: Sequence[str], *, by: str = "line") -> List[Site]:
+def sites(profile: Profile, types: Sequence[str], *, by: str = "line", name: Optional[Callable[[str], str]] = None) -> List[Site]:
     """What each line of code costs, in the types asked for; the dearest (flat, then cum) of the first type first.
 
     ``by="function"`` gives what each function costs, as ``go tool pprof -top`` shows it (file "" and line 0). A call that
     is in a stack more than once counts once for ``cum`` (pprof internal/graph/graph.go newGraph, seenNode). Sites of which
-    every value is 0 are left out. Raises :class:`ProfileError` for a type that the profile has not.
+    every value is 0 are left out. ``name`` is what a function is called instead: frames that become equal are one site.
+    Raises :class:`ProfileError` for a type that the profile has not.
     """
     if by not in ("line", "function"):
         raise ValueError("by is %r, not line or function" % by)
@@ -640,6 +665,8 @@ def sites(profile: Profile, types: Sequence[str], *, by: str = "line") -> List[S
     numbers: Dict[int, int] = {}
     frames: Dict[Frame, int] = {}
     for identity, frame in by_identity.items():
+        if name is not None:
+            frame = frame._replace(function=name(frame.function))
         numbers[identity] = frames.setdefault(frame if by == "line" else Frame(frame.function, "", 0), len(frames))
     number_of = numbers.__getitem__
     # The values of all types side by side in one integer, so that one addition adds them all: a sum of 2**31 values of 64 bits

@@ -84,6 +84,12 @@ options:
         description: Goroutines up to which V(dump) is asked for.
         type: int
         default: 2000
+      leak_limit:
+        description:
+          - Goroutines up to which V(goroutineleak) is asked for; the service stands still while it looks through their stacks.
+          - With V(10000000), the most, it is always asked for, also where nobody knows how many there are.
+        type: int
+        default: 50000
       cpu_seconds:
         description: Seconds of the CPU profile, at most 30.
         type: int
@@ -2130,6 +2136,13 @@ facts:
                           description: V(own), V(dependency), V(std) or V(runtime).
                           returned: success
                           type: str
+                        caller:
+                          description:
+                            - Function, file, line and origin of the first own code above it, of the stacks with the most.
+                            - Null where there is none.
+                          returned: success
+                          type: list
+                          elements: raw
                         inuse_bytes:
                           description: Bytes in use.
                           returned: success
@@ -2177,6 +2190,13 @@ facts:
                           description: V(own), V(dependency), V(std) or V(runtime).
                           returned: success
                           type: str
+                        caller:
+                          description:
+                            - Function, file, line and origin of the first own code above it, of the stacks with the most.
+                            - Null where there is none.
+                          returned: success
+                          type: list
+                          elements: raw
                         contentions:
                           description: How often.
                           returned: success
@@ -2224,6 +2244,13 @@ facts:
                           description: V(own), V(dependency), V(std) or V(runtime).
                           returned: success
                           type: str
+                        caller:
+                          description:
+                            - Function, file, line and origin of the first own code above it, of the stacks with the most.
+                            - Null where there is none.
+                          returned: success
+                          type: list
+                          elements: raw
                         contentions:
                           description: How often.
                           returned: success
@@ -2283,6 +2310,13 @@ facts:
                           description: V(own), V(dependency), V(std) or V(runtime).
                           returned: success
                           type: str
+                        caller:
+                          description:
+                            - Function, file, line and origin of the first own code above it, of the stacks with the most.
+                            - Null where there is none.
+                          returned: success
+                          type: list
+                          elements: raw
                         flat_ns:
                           description: Nanoseconds in itself.
                           returned: success
@@ -2315,7 +2349,7 @@ facts:
                       returned: success
                       type: str
                     file:
-                      description: A name for it.
+                      description: Its name in RV(profiles). Null where it is not there.
                       returned: success
                       type: str
                     bytes:
@@ -2507,6 +2541,7 @@ def main() -> None:
                 "kinds": {"type": "list", "elements": "str", "choices": list(KINDS),
                           "default": [kind for kind in KINDS if kind != "cpu"]},
                 "dump_limit": {"type": "int", "default": 2000},
+                "leak_limit": {"type": "int", "default": 50000},
                 "cpu_seconds": {"type": "int", "default": 10},
                 "gc": {"type": "bool", "default": False},
                 "budget": {"type": "int", "default": 20},

@@ -58,10 +58,22 @@ def _quoted(name: str) -> str:
 
 def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
     """Write JSON atomically: a temporary file in the same folder, then a rename. OSError as the file system raises it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    _write(path, text.encode("utf-8", "replace"), mode)
+
+
+def write_private(folder: Path, name: str, data: bytes, *, below: Path) -> None:
+    """Write a file that is its owner's alone, as are the folders on the way from ``below`` to it. OSError as above."""
+    for parent in (*reversed(folder.relative_to(below).parents[:-1]), folder.relative_to(below)):
+        (below / parent).mkdir(exist_ok=True, mode=0o700)
+    _write(folder / name, data, 0o600)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as stream:
-            json.dump(value, stream, ensure_ascii=False, separators=(",", ":"), default=str)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
         os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException:

@@ -25,9 +25,21 @@ P(Poisson(x) >= 8) * exp(-x), which no x lifts above 0.001. Traffic that grows i
 few besides (``ENDED``), and a quarter of those born in the window must have been seen again, which the last ones cannot. Short
 requests that are more each time are other ones each time; leaks stay.
 
+Takes with ids are dear (the dump stops the service); between them goroutines are only counted. Ids judge the takes that have
+them, the numbers are those of all. Where ids reach from the first take to the last they have the last word; where the service
+outgrew the limit of the dumps in between, they can prove a leak, and refute one: goroutines that are seen to end are none.
+
 Without ids only the numbers are there. Two Poisson numbers of one mean, given their sum, are heads and tails again;
-``CHANCE_OF_COUNTS`` of 0.0001 with a rise in every step, by ``GROWTH`` at least and at an even rate, because real traffic comes in
-bursts and loads begin.
+``CHANCE_OF_COUNTS`` of 0.0001 with a rise from each third of the window to the next (of its lowest number: bursts stand above it),
+by ``GROWTH`` at least and at an even rate, because real traffic comes in bursts and loads begin.
+
+That sees no slow leak among thousands. But what never ends never falls. Where births and ends are equally likely, so are a step up
+and a step down, whatever the number and the life times are; for requests that outlive the window each step is a toss of its own,
+for shorter ones a rise makes the next fall likelier. Births and ends seen one by one, 12 and none are 2^-12; but a count sees only
+their difference, so an end may hide behind a birth. With Poisson births and ends at the rate that is worst, the chance of no fall in
+12 steps, 6 of them up and 12 in all (``NEVER_FELL``) is 0.002, of 24 in all with 8 steps up 0.0007 (``SURELY``); in 6 steps it
+were 0.02, which is why fewer than 12 have to rise every time: 0.003 in 8. A leak of Poisson births passes the first with 98 %.
+Who waits in a handler for a message is left aside: he may do so for hours, and his like are as many as there are visitors.
 
 Fewer births than 8 are believed where none ended and the group is as large as its rate makes it over the life of the process:
 a steady group with so few births would have to have members that live half as long as the process has been running.
@@ -50,6 +62,9 @@ BLOCKED = ("chan_send", "chan_receive", "select", "lock", "cond", "wait_group")
 
 CHANCE = 0.005             # that steady traffic looks like this, with ids
 CHANCE_OF_COUNTS = 0.0001  # and without
+NEVER_FELL = (12, 6, 12)   # steps without a fall, how many of them go up at least, and by how much in all
+SURELY = (8, 24)           # steps up and rise from which that is likely, and no mere suspicion
+EACH_ROSE = (8, 24)        # fewer steps, all of them up, and the rise
 ENDED = 0.1                # ends for each birth that a leak may have beside it: others come and go on the same line
 STAYED = 0.9               # of what a window or a load has left, how much has to be there after it
 GROWTH = 0.2               # of the first count, where there are no ids
@@ -149,6 +164,7 @@ class Rise:
     sure: bool
     under_load: bool = False
     stays: bool = False  # left behind by a load, and no more than that
+    never_fell: bool = False  # believed for that
 
     @property
     def per_hour(self) -> float:
@@ -156,7 +172,8 @@ class Rise:
 
     @property
     def error(self) -> float:
-        events = (self.births or 0) + (self.ends or 0) if self.births is not None else abs(self.counts[-1] - self.counts[0])
+        # The takes with ids may span a part of the window only.
+        events = max((self.births or 0) + (self.ends or 0), abs(self.counts[-1] - self.counts[0]))
         return 2 * math.sqrt(max(1, events)) / self.seconds * 3600 if self.seconds > 0 else 0.0
 
 
@@ -178,9 +195,9 @@ class Leak:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What :func:`find` saw. ``window`` are the takes that were compared, ``profiled`` whether the runtime's leak profile was
-    there (else ``why_not``), ``watched`` rises too small to be told from chance, ``connected`` groups that rose with their
-    connections."""
+    """What :func:`find` saw. ``window`` are the takes that were compared, ``followed`` how many of them have ids, ``profiled``
+    whether the runtime's leak profile was there (else ``why_not``), ``watched`` rises too small to be told from chance,
+    ``connected`` groups that rose with their connections."""
 
     snapshots: tuple[Snapshot, ...]
     groups: Mapping[str, Group]
@@ -188,7 +205,7 @@ class Diagnosis:
     window: tuple[Snapshot, ...]
     profiled: bool
     why_not: str
-    with_ids: bool
+    followed: int
     load: bool
     watched: tuple[str, ...] = ()
     connected: tuple[str, ...] = ()
@@ -197,6 +214,11 @@ class Diagnosis:
 def short(file: str) -> str:
     """The last two parts of a path: ``api/main.go``."""
     return "/".join(file.rsplit("/", 2)[-2:])
+
+
+def shown(counts: Sequence[int]) -> Sequence[int]:
+    """Of many numbers the first, the middle, and the last."""
+    return counts if len(counts) <= 3 else (counts[0], counts[len(counts) // 2], counts[-1])
 
 
 def enclosing(function: str) -> str:
@@ -268,29 +290,54 @@ def rising(counts: Sequence[int]) -> bool:
 
 
 def steadily(window: Sequence[Snapshot], members: Sequence[str], *, uptime: float | None = None,
-             handler: bool = False) -> tuple[Rise, bool] | None:
+             handler: bool = False, waits: bool = False) -> tuple[Rise, bool] | None:
     """The rise of some groups over a window, and whether it is one at all by the rules of the module's head.
 
     (rise, False) is a rise that chance may explain; None: it did not rise. ``uptime`` is the age of the process at the end of
-    the window.
+    the window. ``handler``: they run in a request; ``waits``: for a message, which may come in hours.
     """
     if len(window) < 2 or any(one.left_out and not one.count(members) for one in window):
         return None
     counts = tuple(one.count(members) for one in window)
     seconds = window[-1].clock - window[0].clock
     followed = [one for one in window if one.followed(members)]
-    if len(followed) == len(window):
-        return _by_ids(window, members, counts, seconds, uptime)
-    if len(followed) > 1:  # the service outgrew the limit of the dumps within the window
-        found = _by_ids(followed, members, tuple(one.count(members) for one in followed), followed[-1].clock - followed[0].clock, uptime)
+    if len(followed) > 1:
+        births, ends = changes(followed, members)
+        found = _by_ids(followed, members, counts, seconds, uptime)
+        if followed[0] is window[0] and followed[-1] is window[-1]:
+            return found
         if found is not None and found[1]:
             return found
+        if ends > 1 and ends > ENDED * births:
+            return None
+    steps = [later - earlier for earlier, later in zip(counts, counts[1:], strict=False)]
+    growth, up = counts[-1] - counts[0], sum(step > 0 for step in steps)
     if rising(counts):
-        growth = counts[-1] - counts[0]
         enough = (growth >= (1.0 if handler else GROWTH) * counts[0] and chance(counts[-1], counts[0]) <= CHANCE_OF_COUNTS
                   and _even(window, counts))
-        return Rise(seconds, counts, None, None, enough), enough
+        if enough:
+            return Rise(seconds, counts, None, None, True), True
+    if steps and min(steps) >= 0 and not waits:
+        if len(steps) >= NEVER_FELL[0] and up >= NEVER_FELL[1] and growth >= NEVER_FELL[2]:
+            sure = up >= SURELY[0] and growth >= SURELY[1] and _even(window, counts)
+            return Rise(seconds, counts, None, None, sure, never_fell=True), True
+        if len(steps) >= EACH_ROSE[0] and up == len(steps) and growth >= EACH_ROSE[1]:
+            return Rise(seconds, counts, None, None, _even(window, counts), never_fell=True), True
+    if rising(counts):
+        return Rise(seconds, counts, None, None, False), False
+    # Others come and go on the same line: what lies below all of them.
+    low = [min(part, key=lambda one: one.count(members)) for part in _thirds(window)]
+    floor = tuple(one.count(members) for one in low)
+    if len(window) > 3 and rising(floor) and growth > 0:
+        enough = (floor[-1] - floor[0] >= (1.0 if handler else GROWTH) * floor[0] and chance(floor[-1], floor[0]) <= CHANCE_OF_COUNTS
+                  and _even(low, floor))
+        return Rise(low[-1].clock - low[0].clock, floor, None, None, enough), enough
     return None
+
+
+def _thirds(window: Sequence[Snapshot]) -> list[Sequence[Snapshot]]:
+    size = len(window)
+    return [window[size * part // 3:size * (part + 1) // 3] for part in range(3)] if size >= 3 else [[one] for one in window]
 
 
 def _even(window: Sequence[Snapshot], counts: Sequence[int]) -> bool:
@@ -303,25 +350,38 @@ def _even(window: Sequence[Snapshot], counts: Sequence[int]) -> bool:
     return max(rates) <= EVEN * min(rates)
 
 
-def _by_ids(window: Sequence[Snapshot], members: Sequence[str], counts: tuple[int, ...], seconds: float,
+def changes(window: Sequence[Snapshot], members: Sequence[str]) -> tuple[int, int]:
+    """Births and ends from one take with ids to the next."""
+    seen = [one.of(members) for one in window]
+    births = sum(len(later - window[index].alive) for index, later in enumerate(seen[1:]))
+    return births, sum(len(earlier - window[index + 1].alive) for index, earlier in enumerate(seen[:-1]))
+
+
+def _by_ids(window: Sequence[Snapshot], members: Sequence[str], counts: tuple[int, ...], whole: float,
             uptime: float | None) -> tuple[Rise, bool] | None:
+    """What the takes with ids show. ``counts`` are those of all takes, within ``whole`` seconds."""
     seen = [one.of(members) for one in window]
     pairs = list(zip(range(len(window)), range(1, len(window)), strict=False))
-    births = sum(len(seen[later] - window[earlier].alive) for earlier, later in pairs)
-    ends = sum(len(seen[earlier] - window[later].alive) for earlier, later in pairs)
+    seconds = window[-1].clock - window[0].clock
+    births, ends = changes(window, members)
     proven = sum(len((seen[index] - window[index - 1].alive) & window[index + 1].alive) for index in range(1, len(window) - 1))
+    # Half of those who were born before the last interval, if births are even: a quarter of all where the takes are so far apart.
+    share = 0.5 * (window[-2].clock - window[0].clock) / max(0.001, seconds)
     if len(window) == 2:  # nobody born in between could be seen again: those that were there before have to do
-        proven = len(seen[0])
+        proven, share = len(seen[0]), 0.25
     sizes = tuple(len(one) for one in seen)
-    rise = Rise(seconds, counts if rising(counts) else sizes, births, ends, True)
-    if rising(sizes) and ends <= ENDED * births and proven * 4 >= births:
-        needed = CHANCE if len(window) > 2 else CHANCE_OF_COUNTS
+    rise = Rise(whole, counts, births, ends, True) if rising(counts) else Rise(seconds, sizes, births, ends, True)
+    if rising(sizes) and ends <= ENDED * births and proven >= births * max(0.125, share):
+        # Of two takes with ids the second may be an outburst's, unless the counts between them or after them rise too.
+        needed = CHANCE if len(window) > 2 or (len(counts) > 2 and rising(counts)) else CHANCE_OF_COUNTS
         if chance(births, ends) <= needed:
             return rise, True
         if (ends == 0 and births >= SLOW[0] and len(window) > 2 and seconds >= SLOW_WINDOW and uptime
                 and sizes[-1] >= LIFE * births / seconds * uptime):
             return replace(rise, sure=births >= SLOW[1]), True
         return replace(rise, sure=False), False
+    if not ends:  # a pool that was filled once
+        return None
     # Others come and go on the same line: those that stayed from one take to the next are counted.
     core = [seen[earlier] & seen[later] for earlier, later in pairs]
     new = sum(len(later - earlier) for earlier, later in zip(core, core[1:], strict=False))
@@ -443,7 +503,7 @@ def find(entry: Mapping[str, Any], *, suspicious: int) -> Diagnosis:
     why_not = "" if available else next((str(one.get("reason")) for one in profiles if one.get("reason")), "it was not asked for")
     return Diagnosis(
         tuple(takes), groups, tuple(_by_function(case, leaks)), tuple(window), bool(available), why_not,
-        bool(window) and all(one.ids is not None for one in window), bool(idle and load and after),
+        sum(one.ids is not None for one in window), bool(idle and load and after),
         tuple(case.watched), tuple(case.connected))
 
 
@@ -491,12 +551,13 @@ def _likely(case: _Case, window: Sequence[Snapshot], after: Sequence[Snapshot], 
 def _risen(case: _Case, window: Sequence[Snapshot], after: Sequence[Snapshot], members: Sequence[Group]) -> Leak | None:
     names = [one.fingerprint for one in members]
     group = max(members, key=lambda one: window[-1].count([one.fingerprint]))
-    compared = steadily(window, names, uptime=case.uptime, handler=group.in_handler)
+    compared = steadily(window, names, uptime=case.uptime, handler=group.in_handler,
+                        waits=group.in_handler and group.cls in ("select", "chan_receive"))
     if compared is None or not _stays_after(window, after, names):
         return None
     rise, believed = compared
     frame = blame(group)
-    line = f"{frame}: {' -> '.join(str(one) for one in rise.counts)} in {rise.seconds:.0f} s"
+    line = f"{frame}: {' -> '.join(str(one) for one in shown(rise.counts))} in {rise.seconds:.0f} s"
     if any(case.with_connection(one, window) for one in members):
         case.connected.append(line)
         return None
@@ -507,7 +568,7 @@ def _risen(case: _Case, window: Sequence[Snapshot], after: Sequence[Snapshot], m
         return None
     count = (after or window)[-1].count(names) or rise.counts[-1]
     return Leak(enclosing(frame.function), "likely" if rise.sure else "suspicion", frame, tuple(names), count, rise,
-                wakes=_wakes(window, names))
+                wakes=_wakes(window, names), firm=rise.never_fell)
 
 
 def _filling(group: Group, rise: Rise) -> bool:
@@ -588,13 +649,13 @@ def _in_work(members: Sequence[Group], takes: Sequence[Snapshot]) -> bool:
     waited for a minute where others have (an age is shown from the first GC after the wait began); or streams of HTTP/2 and gRPC,
     whose clients are not seen."""
     names = [one.fingerprint for one in members]
-    first, last = takes[0], takes[-1]
-    if len(takes) > 1 and first.followed(names) and last.followed(names):
-        there = first.of(names)
+    followed = [one for one in takes if one.followed(names)]
+    if followed:
+        last, there = followed[-1], followed[0].of(names)
         if 2 * len(there & last.alive) < len(there):
             return True
-    if last.followed(names) and max(last.minutes.values(), default=0) >= 2 and not any(name in last.minutes for name in names):
-        return True
+        if max(last.minutes.values(), default=0) >= 2 and not any(name in last.minutes for name in names):
+            return True
     return all(one.cls in ("select", "chan_receive") and any(_STREAM.match(frame.function) for frame in one.frames) for one in members)
 
 

@@ -8,9 +8,12 @@ starts and ends the load, and appends what they bring to the facts. What goes wr
 """
 from __future__ import annotations
 
+import ctypes
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -39,15 +42,14 @@ class Running(Protocol):
 
 
 def go_on(facts: dict[str, Any], steps: Sequence[Step], load: Load | None, *, call: Call, start: Callable[[Load], Running],
-          say: Callable[[str], None], begin: float, clock: Callable[[], float] = time.monotonic,
-          sleep: Callable[[float], None] = time.sleep) -> list[Mapping[str, Any]]:
+          keep: Callable[[Mapping[str, Any]], None], say: Callable[[str], None], begin: float,
+          clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
     """Make the calls of ``steps`` (those after the first). ``begin`` is when the first one had ended.
 
-    Returns the raw profiles that they brought. ``facts["runtime"]`` grows in place; ``facts["runtime"]["load"]`` says what
-    became of the load.
+    ``keep`` gets every answer for the raw profiles in it. ``facts["runtime"]`` grows in place; ``facts["runtime"]["load"]``
+    says what became of the load.
     """
     runtime: dict[str, Any] = facts["runtime"]
-    profiles: list[Mapping[str, Any]] = []
 
     def wait(moment: float, running: Running | None = None) -> None:
         while clock() < moment and not (running and running.ended()):
@@ -62,10 +64,10 @@ def go_on(facts: dict[str, Any], steps: Sequence[Step], load: Load | None, *, ca
                 "message": f"look {number} ({step.phase}) gave nothing: {answer.get('msg') or 'no facts'}"[:500]})
             return
         runtimes.merge(runtime, later)
-        profiles.extend(answer.get("profiles") or ())
+        keep(answer)
 
     if not runtimes.targets(runtime):
-        return profiles
+        return
     numbered = list(enumerate(steps, 2))
     whole = [step.after for step in steps if step.phase == "idle" and step.kinds != COUNT]
     if whole:
@@ -77,7 +79,7 @@ def go_on(facts: dict[str, Any], steps: Sequence[Step], load: Load | None, *, ca
             if step.after in whole[:-1]:
                 say(f"look {whole.index(step.after) + 2} of {len(whole) + 1} made, the last one in {whole[-1] - step.after} s")
     if load is None:
-        return profiles
+        return
     say(f"load: {load.words}, {load.duration} s" if load.kind != "external" else
         f"load: start it now, it is looked at for {load.duration} s")
     started, running = clock(), start(load)
@@ -97,7 +99,6 @@ def go_on(facts: dict[str, Any], steps: Sequence[Step], load: Load | None, *, ca
             say(f"the load has ended: a look in {max(0.0, ended + step.after - clock()):.0f} s")
             wait(ended + step.after)
             look(number, step)
-    return profiles
 
 
 def plan(sampling: Sampling, load: Load | None, profile: str) -> dict[str, Any]:
@@ -109,10 +110,18 @@ def plan(sampling: Sampling, load: Load | None, profile: str) -> dict[str, Any]:
 
 def _ended(load: Load, running: Running, seconds: float) -> dict[str, Any]:
     rc, said = running.finish()
-    # timeout(1) ends with 124 where it ended the command: a load that runs until it is ended is none that failed.
-    failed = rc not in (0, None, 124)
+    # timeout(1) ends with 124 where it ended the command, with 137 where that took a SIGKILL: a load that runs until it is
+    # ended is none that failed.
+    failed = rc not in (0, None, 124) and not (rc in (137, -signal.SIGKILL) and seconds >= load.duration)
     return {"words": load.words, "seconds": round(seconds, 1), "rc": rc,
             "error": f"it ended with exit status {rc}: {said or 'it said nothing'}" if failed else None}
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent ends (prctl(2), PR_SET_PDEATHSIG): a worker that Ctrl-C or the task's time-out
+    kills runs no ``finally``."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0)
 
 
 class External:
@@ -129,7 +138,8 @@ class External:
 
 
 class Local:
-    """A load that is a process on the controller, with all its children in a session of their own."""
+    """A load that is a process on the controller, with all its children in a session of their own. It ends with its duration,
+    and with this process, whatever ends that."""
 
     def __init__(self, load: Load) -> None:
         self._end = time.monotonic() + load.duration
@@ -137,8 +147,10 @@ class Local:
         self._failure = ""
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self._process = subprocess.Popen(load.argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._said,
-                                             start_new_session=True)
+            # macOS has no timeout(1): there it ends with its duration as long as this process is there.
+            argv = bounded(load) if shutil.which("timeout") else load.argv
+            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._said,
+                                             start_new_session=True, preexec_fn=_end_with_parent)
         except OSError as exc:
             self._failure = f"{load.argv[0]} cannot be run: {exc.strerror}"
 

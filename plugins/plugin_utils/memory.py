@@ -138,6 +138,18 @@ def pauses(takes: Iterable[Take]) -> list[tuple[float, float]]:
     return [(end / 1e9, length / 1e9) for end, length in sorted(seen, reverse=True)]
 
 
+def more_than_one_of_a_hundred(over: int, total: int) -> bool:
+    """Whether so many values above a limit say that the 99th percentile is above it: two at least, and as many as are found by
+    chance in one of 20 cases only where one of a hundred is (binomial). Two of 35, three of 82, six of 256."""
+    if over < 2:
+        return False
+    if total > 5000:
+        return 0.5 * math.erfc((over - 0.5 - 0.01 * total) / math.sqrt(2 * 0.0099 * total)) <= 0.05
+    fewer = sum(math.exp(math.lgamma(total + 1) - math.lgamma(number + 1) - math.lgamma(total - number + 1)
+                         + number * math.log(0.01) + (total - number) * math.log(0.99)) for number in range(over))
+    return 1 - fewer <= 0.05
+
+
 def nearest_rank(values: Iterable[float], share: float) -> float:
     """The value at the nearest rank: the smallest that ``share`` of the values do not exceed. Raises ValueError where there
     is none."""
@@ -215,12 +227,33 @@ def grown_sites(before: Take, after: Take) -> list[tuple[Mapping[str, Any], int]
     """(site, bytes) of the allocation sites that hold more in the second take than in the first, the largest first.
 
     Sites are functions and lines; one that only the second take lists counts whole where the first one's list was not cut.
+    Entries that differ by their caller only are one site, under the caller that holds most of it.
     """
-    first = {_site(site): int(site.get("inuse_bytes") or 0) for site in lookup(before, "heap.sites") or ()}
+    first, last = sites_of(before), sites_of(after)
     if not first:
         return []
-    grown = [(site, int(site.get("inuse_bytes") or 0) - first.get(_site(site), 0)) for site in lookup(after, "heap.sites") or ()]
+    grown = [(site, int(site["inuse_bytes"]) - int(first.get(key, {}).get("inuse_bytes") or 0)) for key, site in last.items()]
     return sorted(((site, more) for site, more in grown if more > 0), key=lambda pair: (-pair[1], _site(pair[0])))
+
+
+def sites_of(take: Take) -> dict[tuple[str, str, int], Mapping[str, Any]]:
+    """The sites of the heap profile by function, file and line."""
+    found: dict[tuple[str, str, int], list[Mapping[str, Any]]] = {}
+    for site in lookup(take, "heap.sites") or ():
+        found.setdefault(_site(site), []).append(site)
+    merged: dict[tuple[str, str, int], Mapping[str, Any]] = {}
+    for key, sites in found.items():
+        largest = max(range(len(sites)), key=[int(site.get("inuse_bytes") or 0) for site in sites].__getitem__)
+        merged[key] = {**sites[largest],
+                       **{name: sum(int(site.get(name) or 0) for site in sites) for name in ("inuse_bytes", "alloc_bytes")}}
+    return merged
+
+
+def ours(site: Mapping[str, Any]) -> bool:
+    """Whether a site is the program's, or a dependency's, or theirs is the code that called it."""
+    caller = site.get("caller")
+    origins = [site.get("origin"), caller[3] if isinstance(caller, (list, tuple)) and len(caller) > 3 else None]
+    return any(origin in ("own", "dependency") for origin in origins)
 
 
 def kept(before: Take, after: Take) -> bool | None:
@@ -232,7 +265,7 @@ def kept(before: Take, after: Take) -> bool | None:
     if not lookup(before, "heap.sites") or not lookup(after, "heap.sites"):
         return None
     grown = grown_sites(before, after)
-    first = {_site(site): int(site.get("alloc_bytes") or 0) for site in lookup(before, "heap.sites") or ()}
+    first = {key: int(site["alloc_bytes"]) for key, site in sites_of(before).items()}
     held = sum(more for site, more in grown
                if more >= KEPT * (int(site.get("alloc_bytes") or 0) - first.get(_site(site), 0)))
     return bool(grown) and 2 * held >= sum(more for unused, more in grown)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.goready.preflight.plugins.module_utils import goversion, httpprobe
+from ansible_collections.goready.preflight.plugins.module_utils import goversion, httpprobe, redact
 from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue as catalogues
 from ansible_collections.goready.preflight.plugins.plugin_utils import custom, sampling
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
@@ -318,8 +318,8 @@ def _choice(choices: tuple[str, ...]) -> Callable[[Any], str]:
 
 
 def _short(value: Any) -> str:
-    """The value for an error message: a sentence does not carry five thousand characters."""
-    text = repr(value)
+    """The value for an error message, a URL without its password: a sentence does not carry five thousand characters."""
+    text = repr(redact.redact_url(value) if isinstance(value, str) else value)
     return text if len(text) <= 100 else f"{text[:80]}... ({len(text)} characters)"
 
 
@@ -393,7 +393,7 @@ def _port(netloc: str, url: str) -> int | None:
     try:
         return urlsplit(f"//{netloc}").port
     except ValueError:
-        raise ValueError(f"{url!r} has a port that is no number from 0 to 65535") from None
+        raise ValueError(f"{_short(url)} has a port that is no number from 0 to 65535") from None
 
 
 def port_of(url_text: str) -> int | None:
@@ -413,16 +413,16 @@ def url(value: Any, schemes: tuple[str, ...]) -> str:
     except ValueError as exc:
         raise ValueError(f"{_short(value)} is not a URL that can be asked: {exc}") from None
     if parts.scheme not in schemes:
-        raise ValueError(f"{value!r} is not a URL that begins with {', '.join(scheme + '://' for scheme in schemes)}")
+        raise ValueError(f"{_short(value)} is not a URL that begins with {', '.join(scheme + '://' for scheme in schemes)}")
     if parts.scheme == "unix":
         if not parts.path.startswith("/"):
-            raise ValueError(f"{value!r} names no absolute path; expected unix:///run/api/pprof.sock")
+            raise ValueError(f"{_short(value)} names no absolute path; expected unix:///run/api/pprof.sock")
         return str(value)
     port = _port(parts.netloc, value)
     if not parts.hostname:
-        raise ValueError(f"{value!r} names no host")
+        raise ValueError(f"{_short(value)} names no host")
     if port is None and parts.scheme in ("tcp", "tls", "kafka"):
-        raise ValueError(f"{value!r} names no port; expected {parts.scheme}://host:port")
+        raise ValueError(f"{_short(value)} names no port; expected {parts.scheme}://host:port")
     return str(value)
 
 
@@ -451,7 +451,7 @@ def _secret(value: Any) -> str:
 def _truth(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    raise ValueError(f"{_short(value)} is neither true nor false")
+    raise ValueError("expected true or false")
 
 
 def _depends_on(value: Any) -> list[str]:
@@ -497,8 +497,15 @@ def _services(value: Any) -> tuple[dict[str, Any], ...]:
     return tuple(services)
 
 
+def _ca_file(value: Any) -> str:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("expected an absolute path on the host")
+    return str(value)
+
+
+# No message of these holds the value: one that slipped into the next line may be the secret.
 _CREDENTIAL_KEYS: dict[str, Callable[[Any], Any]] = {
-    "username": _secret, "password": _secret, "token": _secret, "ca_file": _absolute, "validate_certs": _truth,
+    "username": _secret, "password": _secret, "token": _secret, "ca_file": _ca_file, "validate_certs": _truth,
 }
 
 
@@ -524,6 +531,12 @@ def _credentials(value: Any, services: Iterable[Mapping[str, Any]]) -> dict[str,
             raise ValueError(f"{name}: username and password belong together")
         if "token" in entry and "username" in entry:
             raise ValueError(f"{name}: token and username exclude each other")
+        if not entry:
+            raise ValueError(f"{name}: it is empty; expected some of {', '.join(_CREDENTIAL_KEYS)}")
+        try:
+            httpprobe.authorization(entry.get("username", ""), entry.get("password", ""), entry.get("token", ""))
+        except ValueError as exc:
+            raise ValueError(f"{name}: {exc}") from None
     return parsed
 
 

@@ -24,6 +24,9 @@ _REPEATED = ("heap", "goroutine", "dump", "mutex", "metrics", "goroutineleak")
 #: Seconds a take may need beyond its budget: the connection, Python's start on an emulated host.
 _OVERHEAD = 15
 _LOAD_TAKES = 3
+PROFILE_MOST = 16 << 20
+#: More goroutines than any process has: the leak profile is asked for whatever there are of them.
+_NO_LIMIT = 10_000_000
 #: Between two snapshots goroutines alone are counted (the cheapest thing there is) at least this many seconds apart, and at
 #: most so often: a group that never falls on the way is told from one that comes and goes without a dump of every stack.
 _COUNT_SECONDS = 5
@@ -40,6 +43,7 @@ class Sampling:
 
     kinds: tuple[str, ...] = KINDS
     dump_limit: int = 2000
+    leak_limit: int = 50_000
     cpu_seconds: int = 10
     snapshots: int = 3
     interval: int = 60
@@ -66,20 +70,24 @@ class Load:
 
 @dataclass(frozen=True)
 class Step:
-    """One call of the collector: the phase its takes belong to, what is asked, and seconds after the phase's begin."""
+    """One call of the collector: the phase its takes belong to, what is asked, and seconds after the phase's begin.
+
+    ``leak_limit`` are the goroutines up to which the leak profile is asked for: who wants ``deep`` wants it whatever it costs."""
 
     phase: str
     after: int
     kinds: tuple[str, ...]
     raw: tuple[str, ...] = field(default=())
+    leak_limit: int = _NO_LIMIT
 
 
 def parse(value: Any) -> Sampling:
     """``preflight_runtime`` as a :class:`Sampling`; ValueError says what is wrong and what is allowed."""
     given = _mapping(value, [one.name for one in fields(Sampling)])
     known: dict[str, Callable[[Any], Any]] = {
-        "kinds": _kinds, "dump_limit": _whole(0, 1_000_000), "cpu_seconds": _whole(0, 30), "snapshots": _whole(2, 60),
-        "interval": _whole(1, 86400), "gc": _boolean, "budget": _whole(1, 600), "profile_limit": _whole(1024, 16 << 20),
+        "kinds": _kinds, "dump_limit": _whole(0, 1_000_000), "leak_limit": _whole(0, _NO_LIMIT), "cpu_seconds": _whole(0, 30),
+        "snapshots": _whole(2, 60), "interval": _whole(1, 86400), "gc": _boolean, "budget": _whole(1, 600),
+        "profile_limit": _whole(1024, PROFILE_MOST),
     }
     return replace(Sampling(), **_read(given, known))
 
@@ -89,9 +97,10 @@ def parse_load(value: Any) -> Load | None:
     given = _mapping(value, _LOAD_KEYS)
     if not given:
         return None
-    named = [key for key in ("command", "url", "external") if given.get(key)]
+    named = [key for key in ("command", "url", "external") if key in given and given[key] is not False]
     if len(named) != 1:
-        raise ValueError(f"{', '.join(given) or 'nothing'} is given; exactly one of command, url, external says where the load comes from")
+        raise ValueError(f"{' and '.join(named) or 'none'} of command, url and external is given; exactly one says where the load "
+                         "comes from")
     (kind,) = named
     if "rate" in given and kind != "url":
         raise ValueError("rate belongs to url; a command has its own")
@@ -122,7 +131,7 @@ def steps(sampling: Sampling, load: Load | None, profile: str) -> list[Step]:
         return []
     if profile == "standard":
         kinds = tuple(kind for kind in sampling.kinds if kind != "cpu")
-        return [Step("once", 0, kinds, kinds)]
+        return [Step("once", 0, kinds, kinds, sampling.leak_limit)]
     cpu = "cpu" in sampling.kinds and sampling.cpu_seconds > 0
     everything = tuple(kind for kind in sampling.kinds if kind != "cpu")
     repeated = tuple(kind for kind in everything if kind in _REPEATED)
@@ -224,6 +233,8 @@ def _command(value: Any) -> tuple[str, ...]:
             raise ValueError(f"it is no command line: {str(exc).lower()}") from None
     if not isinstance(value, (list, tuple)) or not value or not all(isinstance(word, str) and "\0" not in word for word in value):
         raise ValueError("expected a command line, or a list of its words")
+    if "=" in value[0]:
+        raise ValueError("its first word sets a variable; there is no shell: use env NAME=VALUE COMMAND")
     return tuple(str(word) for word in value)
 
 
@@ -232,7 +243,10 @@ def _url(value: Any) -> str:
         parts = urlsplit(value) if isinstance(value, str) else None
         good = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        good = False
+        good, parts = False, None
+    if parts is not None and "@" in parts.netloc:
+        # It would be in the arguments of the tool, which every user of the machine can read.
+        raise ValueError("a URL with a user or password is not taken; give a command that reads them from a file")
     if not good or any(char.isspace() for char in value):
         raise ValueError(f"{value!r} is not a URL that begins with http:// or https://")
     return str(value)

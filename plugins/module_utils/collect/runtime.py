@@ -21,7 +21,8 @@ threadcreate         threads of the operating system
 profile              CPU, only where asked for
 /metrics             the runtime's histograms, where the service exposes them
 goroutineleak        last: it runs a garbage collection and marks what has leaked, which takes the ages away from a later dump
-                     (runtime/traceback.go goroutineheader)
+                     (runtime/traceback.go goroutineheader); only up to ``leak_limit`` goroutines, because the service stands
+                     still while their stacks are looked through
 ===================  ==========================================================================================================
 
 A service that is slow, ends in the middle or answers with a server's error is left alone: nothing more is asked of it.
@@ -34,7 +35,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.goready.preflight.plugins.module_utils import (
     contention, goroutines, httpprobe, listening, memstats, procfs, profile, promtext,
@@ -52,6 +53,7 @@ HEAVY_SECONDS = 10.0       # for one that waits for a garbage collection
 METRICS_SECONDS = 1.0      # for a page of metrics that nobody has declared
 DUMP_SMALL = 1000          # goroutines of which a dump is cheap on a busy host too
 DUMP_PATIENCE = 100        # ms for the profile of more of them
+LEAK_MOST = 10_000_000     # leak_limit that is none: the profile is asked for whatever is known of the goroutines
 CPU_MOST = 30              # seconds of a CPU profile
 CPU_MARGIN = 1.5           # of the budget that must be left beside those
 SAME_LIFE = 0.05           # seconds: a start is counted in clock ticks of a hundredth of a second (proc(5))
@@ -67,7 +69,7 @@ GROUPS_LIMIT = 2000        # groups of goroutines of one take
 GROUPS_BYTES = 4 << 20     # of all groups of all endpoints, about, as JSON
 FRAMES_KEPT = 40
 NAME_LIMIT = 512           # characters of a function's or file's name
-IDS_KEPT = 20_000          # goroutine ids of a take, about
+IDS_KEPT = 20_000          # goroutine ids of a take
 HEAP_SITES, CONTENTION_SITES, CPU_SITES = 100, 50, 50
 
 # kind: (its name below /debug/pprof/, a sample type that it has)
@@ -107,6 +109,7 @@ class Options:
     phase: str = "once"
     kinds: FrozenSet[str] = frozenset(kind for kind in KINDS if kind != "cpu")
     dump_limit: int = 2000
+    leak_limit: int = 50_000
     cpu_seconds: int = 10
     gc: bool = False
     budget: float = 20.0
@@ -127,8 +130,8 @@ class Options:
                 if unknown:
                     raise ValueError("%s: %s is none of %s" % (key, ", ".join(unknown), ", ".join(KINDS)))
                 values[key] = frozenset(wanted)
-        for key, least, most in (("dump_limit", 0, 1_000_000), ("cpu_seconds", 0, CPU_MOST), ("budget", 1, 600),
-                                 ("profile_limit", 1024, 16 << 20)):
+        for key, least, most in (("dump_limit", 0, 1_000_000), ("leak_limit", 0, LEAK_MOST), ("cpu_seconds", 0, CPU_MOST),
+                                 ("budget", 1, 600), ("profile_limit", 1024, 16 << 20)):
             if key in values and not least <= values[key] <= most:
                 raise ValueError("%s: %s is not from %d to %d" % (key, values[key], least, most))
         if values.get("phase", "once") not in ("once", "idle", "load", "after"):
@@ -230,7 +233,11 @@ def _words(exc: OSError) -> str:
 
 
 def _first(context: Context) -> List[Job]:
-    """The endpoints that the subset ``pprof`` has found, declared ones first; one for each process."""
+    """The endpoints that the subset ``pprof`` has found, declared ones first; one for each process.
+
+    A declared URL that no listener of its service serves may lead to a process that was discovered under another name: it is
+    that process's endpoint then, under the declared name.
+    """
     found = context.shared.get("pprof.endpoints")
     if found is None:
         raise Unavailable("the listeners were not looked at, so what serves pprof is not known")
@@ -248,18 +255,23 @@ def _first(context: Context) -> List[Job]:
         mine = let_in.get(name) if one["declared"] or (asks and name not in declared_services) else None
         if not (one["pprof"]["served"] or one["declared"] or (asks and (mine or name not in served))):
             continue
-        if one["pid"] is not None and one["pid"] in processes:
+        pid = one["pid"]
+        if pid is not None and pid in processes:
             continue  # another door to the same runtime
-        processes.append(one["pid"])
         declaration = _declaration(context, name)
-        process = _process(services, one)
         path = str(one["pprof"]["path"] or "")
         url = _url(declaration.get("pprof")) if one["declared"] else None
         prefix = path.partition(pprof.INDEX)[0] if path else pprof.url_prefix(url) if url else ""
+        if pid is None and one["declared"] and (one["pprof"]["served"] or (asks and mine)):
+            pid = _discovered(one, prefix, found)
+        processes.append(pid)
+        process = _process(services, pid)
         info = ((process or {}).get("running") or {}).get("buildinfo") or {}
+        if one["pid"] is None and str(info.get("path") or "").endswith("/docker-proxy"):
+            pid, process, info = None, None, {}  # it hands on what another process answers
         entry = {
-            "service": name, "container": one["container"], "pid": one["pid"],
-            "started": started(context, one["pid"]) if one["pid"] is not None else None,
+            "service": name, "container": one["container"], "pid": pid,
+            "started": started(context, pid) if pid is not None else None,
             "listener": one["listener"], "namespace": one["namespace"],
             "scheme": one["scheme"] or (url.scheme if url else "http"), "prefix": prefix, "declared": one["declared"],
             "credentials": None, "go_version": info.get("go_version"), "module": _module(info), "metrics_url": None,
@@ -286,10 +298,46 @@ def _no_pprof(one: Mapping[str, Any], asks: bool) -> Dict[str, str]:
     return _error(_STATES.get(one["state"], "not_pprof"), said or "nothing answered")
 
 
-def _process(services: Sequence[Mapping[str, Any]], one: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
+def _discovered(one: Mapping[str, Any], prefix: str, found: Sequence[Mapping[str, Any]]) -> Optional[int]:
+    """The process that was discovered behind the listener of a declared URL; what it serves there is the same."""
+    behind = [other for other in found if other["pid"] is not None and not other["declared"] and other["namespace"] != "other"
+              and str(other["pprof"]["path"] or pprof.INDEX).partition(pprof.INDEX)[0] == prefix
+              and _reaches(one["listener"], other["listener"])]
+    # The kernel prefers a listener of this very address to one of all addresses (net/ipv4/inet_hashtables.c compute_score).
+    behind.sort(key=lambda other: other["listener"]["address"] in pprof.WILDCARDS)
+    return int(behind[0]["pid"]) if behind else None
+
+
+def _reaches(wanted: Mapping[str, Any], listener: Mapping[str, Any]) -> bool:
+    """Whether who asks for ``wanted`` (its address may be a name) on this host gets to ``listener``."""
+    if "unix" in (wanted.get("proto"), listener.get("proto")):
+        return bool(wanted.get("path")) and wanted.get("path") == listener.get("path")
+    if not wanted.get("port") or wanted.get("port") != listener.get("port"):
+        return False
+    host, address = str(wanted.get("address") or ""), str(listener.get("address") or "")
+    if host == address:
+        return True
+    try:
+        found = [str(one[0]) for _family, one in httpprobe.resolve(host, int(wanted["port"]), time.monotonic() + 0.5)]
+    except (OSError, httpprobe.ProbeError):
+        return False
+    return any(one == address or (address in pprof.WILDCARDS and (":" not in one or address == "::") and _ours(one)) for one in found)
+
+
+def _ours(address: str) -> bool:
+    """Whether an address is one of this host: it can be bound."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+def _process(services: Sequence[Mapping[str, Any]], pid: Optional[int]) -> Optional[Mapping[str, Any]]:
     for service in services:
         for process in service.get("processes") or ():
-            if one["pid"] is not None and process.get("pid") == one["pid"]:
+            if pid is not None and process.get("pid") == pid:
                 found: Mapping[str, Any] = process
                 return found
     return None
@@ -419,7 +467,10 @@ def holder(context: Context, entry: Mapping[str, Any]) -> Optional[int]:
             if not wanted and network != own:
                 continue
             if network not in tables:
-                tables[network] = [one for one in listening.in_folder(context.path(folder + "/net")) if _same(one, entry["listener"])]
+                listeners = listening.in_folder(context.path(folder + "/net"))
+                # A declared URL leads to a listener of all addresses as well.
+                tables[network] = ([one for one in listeners if _same(one, entry["listener"])]
+                                   or [one for one in listeners if _reaches(entry["listener"], one._asdict())])
             inodes = {one.inode for one in tables[network]}
             if inodes and inodes & set(listening.sockets(context.path(folder + "/fd"))):
                 return int(name)
@@ -468,6 +519,7 @@ class _Take:
         self._skipped: List[Dict[str, str]] = []
         self._groups: Dict[str, Dict[str, Any]] = {}   # by fingerprint, all that were seen
         self._leaks: List[str] = []
+        self._origins: Dict[str, str] = {}             # by function
         self._take: Dict[str, Any] = {
             "phase": options.phase, "at": _now(), "clock": _clock(), "asked": self._asked, "skipped": self._skipped,
             "goroutines": None, "dump": None, "leaks": None, "memory": None, "process": None, "heap": None, "mutex": None,
@@ -595,17 +647,17 @@ class _Take:
         if not self._ask(kind, "proto", self._url(kind, query), limit=limit, seconds=seconds, meant=meant, read=read):
             return False
         shown: Dict[str, Any] = {
-            "kind": kind, "file": file_name(kind, self._options.phase), "bytes": self._asked[-1]["bytes"], "valid": False, "error": None,
+            "kind": kind, "file": None, "bytes": self._asked[-1]["bytes"], "valid": False, "error": None,
             "sample_types": [], "totals": {}, "samples": 0, "duration_ns": 0, "period": 0,
         }
         self._take["profiles"].append(shown)
         if not _decoding.acquire(timeout=max(0.0, self._left())):
-            shown["error"] = "not decoded: no time was left in the budget"
-            return False
+            return self._undecoded(shown)
         try:
             data = b"".join(pieces)
             pieces.clear()
-            found = profile.parse(data, limit=INFLATED_LIMIT, max_samples=SAMPLES_LIMIT, max_frames=FRAMES_LIMIT)
+            found = profile.parse(data, limit=INFLATED_LIMIT, max_samples=SAMPLES_LIMIT, max_frames=FRAMES_LIMIT,
+                                  late=lambda: self._left() <= 0)
             wanted = _PROFILES[kind][1]
             if all(name != wanted for name, _unit in found.sample_types):
                 raise ValueError("it has no sample type %s, so it is no %s profile" % (wanted, kind))
@@ -615,8 +667,11 @@ class _Take:
                          samples=len(found.samples), duration_ns=found.duration_nanos, period=found.period)
             if kind in self._options.raw:
                 shown["error"] = self._raw.keep(self._entry, kind, data)
+                shown["file"] = None if shown["error"] else file_name(kind, self._options.phase)
         except ValueError as exc:
             what = getattr(exc, "kind", "")
+            if what == "too_slow":
+                return self._undecoded(shown)
             failure = self._error({"too_big": "too_big", "text": "not_pprof", "empty": "not_pprof"}.get(what, "broken"), str(exc))
             shown["error"], self._asked[-1]["error"] = failure["message"], failure
             return False
@@ -624,6 +679,11 @@ class _Take:
             _decoding.release()
         self._found = True
         return True
+
+    def _undecoded(self, shown: Dict[str, Any]) -> bool:
+        failure = self._error("budget", "not decoded: no time was left in the budget")
+        shown["error"], self._asked[-1]["error"] = failure["message"], failure
+        return False
 
     # --- kinds
 
@@ -656,9 +716,11 @@ class _Take:
         sites = _columns(heap, types)
         kept = {id(one): one for index in (0, 2)
                 for one in sorted(sites, key=lambda one: -one[1][index])[:HEAP_SITES] if one[1][index]}
+        rows = sorted(kept.values(), key=lambda one: (-one[1][0], -one[1][2]))
+        called = self._callers(heap, [frame for frame, _values in rows], ("inuse_space", "alloc_space"), lambda stack: range(1))
         self._take["heap"] = {"period": heap.period, "sites": [
-            {**self._place(frame), "inuse_bytes": values[0], "inuse_objects": values[1], "alloc_bytes": values[2],
-             "alloc_objects": values[3]} for frame, values in sorted(kept.values(), key=lambda one: (-one[1][0], -one[1][2]))]}
+            {**self._place(frame), "caller": called.get(frame), "inuse_bytes": values[0], "inuse_objects": values[1],
+             "alloc_bytes": values[2], "alloc_objects": values[3]} for frame, values in rows]}
 
     def _goroutines(self) -> None:
         at, clock = _now(), _clock()
@@ -698,7 +760,7 @@ class _Take:
         self._remember(found.groups)
         self._take["dump"] = {
             "total": found.total, "complete": bool(found.complete and not self._asked[-1]["error"]),
-            "ids": {key: ids[:max(10, IDS_KEPT // len(found.ids))] for key, ids in found.ids.items()},
+            "ids": _bound_ids(found.ids),
             "minutes": dict(found.minutes), "waits": {key: dict(waits) for key, waits in found.waits.items()},
         }
 
@@ -732,15 +794,14 @@ class _Take:
         indexes = [profile.type_index(found, name) for name in ("contentions", "delay")]
         places: Dict[profile.Frame, List[int]] = {}
         for sample in found.samples:
-            frame = next((one for one in sample.stack if not one.function.startswith(("runtime.", "sync.", "internal/sync."))),
-                         sample.stack[0] if sample.stack else None)
-            if frame is not None:
-                values = places.setdefault(frame, [0, 0])
-                for position, index in enumerate(indexes):
-                    values[position] += sample.values[index]
+            for position in _outside_sync(sample.stack):
+                values = places.setdefault(_named(sample.stack[position]), [0, 0])
+                for number, index in enumerate(indexes):
+                    values[number] += sample.values[index]
         dearest = sorted(places.items(), key=lambda one: (-one[1][1], -one[1][0], one[0]))[:CONTENTION_SITES]
-        return {"sites": [{**self._place(frame), "contentions": values[0], "delay_ns": values[1]} for frame, values in dearest],
-                "contentions": sums["contentions"], "delay_ns": sums["delay"]}
+        called = self._callers(found, [frame for frame, _values in dearest], ("delay", "contentions"), _outside_sync)
+        return {"sites": [{**self._place(frame), "caller": called.get(frame), "contentions": values[0], "delay_ns": values[1]}
+                          for frame, values in dearest], "contentions": sums["contentions"], "delay_ns": sums["delay"]}
 
     def _threads(self) -> None:
         self._proto("threadcreate", use=lambda found: self._take.update(threads=profile.totals(found)["threadcreate"]))
@@ -761,14 +822,16 @@ class _Take:
             self._proto("cpu", "?seconds=%d" % seconds, meant=float(seconds), use=self._cpu_sites)
 
     def _cpu_sites(self, found: profile.Profile) -> None:
-        sites = profile.sites(found, ("cpu",))
+        sites = profile.sites(found, ("cpu",), name=goroutines.short)
         kept = sites[:CPU_SITES * 3 // 5]
         rest = sorted(sites[len(kept):], key=lambda one: -one.cum[0])
         kept += rest[:CPU_SITES - len(kept)]
+        called = self._callers(found, [one.frame for one in kept], ("cpu",), lambda stack: range(len(stack)))
         self._take["cpu"] = {
             "duration_ns": found.duration_nanos, "period": found.period,
             "samples": profile.totals(found).get("samples", len(found.samples)),
-            "sites": [{**self._place(one.frame), "flat_ns": one.flat[0], "cum_ns": one.cum[0]} for one in kept],
+            "sites": [{**self._place(one.frame), "caller": called.get(one.frame), "flat_ns": one.flat[0], "cum_ns": one.cum[0]}
+                      for one in kept],
         }
 
     def _metrics(self) -> None:
@@ -823,6 +886,13 @@ class _Take:
         if self._left() < 0.2:
             self._skip("goroutineleak", "no time was left in the budget")
             return
+        limit = self._options.leak_limit
+        if limit < LEAK_MOST:
+            total = self._total()
+            if total is None or total > limit:
+                self._skip("goroutineleak", "how many goroutines there are is not known" if total is None else
+                           "%d goroutines are more than leak_limit (%d)" % (total, limit))
+                return
 
         def use(found: profile.Profile) -> None:
             counts = self._remember(goroutines.from_profile(found, self._entry["module"]))
@@ -835,6 +905,13 @@ class _Take:
             # The runtime has no such profile, which is no fault of the service.
             last["error"] = None
             self._take["leaks"] = {"available": False, "reason": _no_leak_profile(self._entry["go_version"]), "total": 0, "counts": {}}
+
+    def _total(self) -> Optional[int]:
+        """How many goroutines there are: from their profile, else from the page of metrics."""
+        if self._take["goroutines"] is not None:
+            return int(self._take["goroutines"]["total"])
+        told = ((self._take["metrics"] or {}).get("families") or {}).get("go_goroutines")
+        return int(told) if isinstance(told, (int, float)) else None
 
     # --- groups
 
@@ -877,13 +954,78 @@ class _Take:
             for name in names if self._take[part] else ():
                 self._take[part][name] = {key: value for key, value in self._take[part][name].items() if key in kept}
 
+    # --- sites
+
     def _place(self, frame: profile.Frame) -> Dict[str, Any]:
-        return {"function": _cut(frame.function), "file": _cut(frame.file), "line": frame.line,
-                "origin": goroutines.origin(frame.function, self._entry["module"])}
+        return {"function": _cut(frame.function), "file": _cut(frame.file), "line": frame.line, "origin": self._origin(frame.function)}
+
+    def _origin(self, function: str) -> str:
+        known = self._origins.get(function)
+        if known is None:
+            known = self._origins[function] = goroutines.origin(function, self._entry["module"])
+        return known
+
+    def _callers(self, found: profile.Profile, frames: Sequence[profile.Frame], types: Sequence[str],
+                 positions: Callable[[profile.Stack], Iterable[int]]) -> Dict[profile.Frame, Optional[List[Any]]]:
+        """Who calls the sites: of each the first frame above it that is own code and another function, the one with the most of
+        ``types``. A helper that everybody calls says nothing of who keeps what it makes. ``positions`` are where in a stack
+        sites are; of a site that is there more than once the one nearest to the leaf counts."""
+        indexes = [index for name in types for index, (kind, _unit) in enumerate(found.sample_types) if kind == name]
+        sums: Dict[profile.Frame, Dict[Optional[profile.Frame], List[int]]] = {frame: {} for frame in frames}
+        for sample in found.samples:
+            seen: List[profile.Frame] = []
+            for position in positions(sample.stack) if sample.stack else ():
+                frame = _named(sample.stack[position])
+                callers = sums.get(frame)
+                if callers is None or frame in seen:
+                    continue
+                seen.append(frame)
+                caller = self._above(sample.stack, position, frame.function)
+                values = callers.setdefault(caller, [0] * len(indexes))
+                for number, index in enumerate(indexes):
+                    values[number] += sample.values[index]
+        most = {frame: min(callers, key=lambda one: ([-value for value in callers[one]], one or ()), default=None)
+                for frame, callers in sums.items()}
+        return {frame: [_cut(caller.function), _cut(caller.file), caller.line, "own"] for frame, caller in most.items()
+                if caller is not None}
+
+    def _above(self, stack: profile.Stack, position: int, function: str) -> Optional[profile.Frame]:
+        for index in range(position + 1, len(stack)):
+            frame = stack[index]
+            # What the compiler made (gowrap1 of a go statement) is nobody's code.
+            if self._origin(frame.function) == "own" and goroutines.visible(frame.function, frame.file):
+                frame = _named(frame)
+                if frame.function != function:
+                    return frame
+        return None
+
+
+def _bound_ids(found: Mapping[str, List[int]]) -> Dict[str, List[int]]:
+    """At most :data:`IDS_KEPT` ids: the groups that have no more than their share keep all, and leave the rest to the others."""
+    room, share = IDS_KEPT, IDS_KEPT
+    for position, count in enumerate(sorted(map(len, found.values()))):
+        share = room // (len(found) - position)
+        if count > share:
+            break  # so is every one behind it
+        room -= count
+    return {key: ids[:share] if len(ids) > share else list(ids) for key, ids in found.items()}
 
 
 def _row(frame: goroutines.Frame) -> List[Any]:
     return [_cut(frame.function), _cut(frame.file), frame.line, frame.origin]
+
+
+def _named(frame: profile.Frame) -> profile.Frame:
+    """The function's name as a dump has it: without type arguments."""
+    return frame if "[" not in frame.function else frame._replace(function=goroutines.short(frame.function))
+
+
+def _outside_sync(stack: profile.Stack) -> Iterable[int]:
+    """Where in a stack of the mutex or block profile the one is that held or waited: below it are the runtime and sync alone."""
+    for index, frame in enumerate(stack):
+        if not frame.function.startswith(("runtime.", "sync.", "internal/sync.")):
+            return (index,)
+    return range(min(1, len(stack)))
 
 
 def _cut(text: str) -> str:
@@ -909,7 +1051,7 @@ def _columns(found: profile.Profile, types: Sequence[str]) -> List[Tuple[profile
     """The sites of a profile with their own values in ``types``, 0 for a type that it has not."""
     known = [name for name in types if any(name == kind for kind, _unit in found.sample_types)]
     return [(site.frame, tuple(site.flat[known.index(name)] if name in known else 0 for name in types))
-            for site in profile.sites(found, known)]
+            for site in profile.sites(found, known, name=goroutines.short)]
 
 
 class _cpu_turn:

@@ -68,6 +68,8 @@ PAGE_IDS = 4
 SINCE = 40
 # A limit so many times above everything measured would make the chart flat: it is named, not drawn.
 FAR = 2.5
+# Percent of the chart that the words below a take need.
+LABEL = 9.0
 
 _MEMORY = ("HeapAlloc", "HeapInuse", "HeapSys", "HeapReleased", "HeapObjects", "Sys", "StackInuse", "NextGC", "NumGC",
            "NumForcedGC")
@@ -857,7 +859,8 @@ def views(hosts: Iterable[Mapping[str, Any]], since: Sequence[Mapping[str, Any]]
         profiles = _profile_rows(endpoint, run_dir, None)
         lines.append(View(
             number, host, service, endpoint, limits, chart=_chart(endpoint, limits), strip=_strip(endpoint["pauses"]),
-            groups=tuple({**one, "trend": _trend(one["counts"])} for one in groups[:rows]), more_groups=len(groups[rows:]), sites=_page_sites(endpoint["heap"]),
+            groups=tuple({**one, "trend": _trend(one["counts"])} for one in groups[:rows]),
+            more_groups=len(groups[rows:]), sites=_page_sites(endpoint["heap"]),
             profiles=profiles, compares=_compare_command(endpoint, profiles), costs=_costs(endpoint),
             skipped=_skipped(endpoint), reading=next((take for take in reversed(endpoint["takes"]) if take["memory"]), None),
             notes=_notes(endpoint)))
@@ -989,13 +992,23 @@ def _chart(endpoint: Mapping[str, Any], limits: Mapping[str, Any]) -> Chart | No
         far=tuple((label, size(value)) for label, value in known if (label, value) not in near),
         grid=tuple((round(100 - 100 * step * number / top, 2), size(step * number).replace(".0 ", " ") if number else "0")
                    for number in range(int(top // step) + 1)),
-        moments=tuple((spot, (text.duration(take["seconds"]) if take["seconds"] else "start") if take["seconds"] is not None
-                       else str(number))
-                      for number, (spot, take) in enumerate(zip(spots, takes, strict=True), 1)),
+        moments=_apart(tuple((spot, (text.duration(take["seconds"]) if take["seconds"] else "start") if take["seconds"] is not None
+                              else str(number))
+                             for number, (spot, take) in enumerate(zip(spots, takes, strict=True), 1))),
         rows=tuple((PHASE_WORDS[take["phase"]], text.duration(take["seconds"]) if take["seconds"] is not None else "–",
                     *(size(_reading(take, label)) for label, _key_of_it in _SERIES)) for take in takes),
         description=f"{text.count(len(takes), 'take')}: {'; '.join(words)}.",
     )
+
+
+def _apart(moments: tuple[tuple[float, str], ...]) -> tuple[tuple[float, str], ...]:
+    """The moments that have room for their words: the first and the last, and of the others those far enough from both."""
+    first, *between, last = moments
+    kept = [first]
+    for one in between:
+        if min(one[0] - kept[-1][0], last[0] - one[0]) >= LABEL:
+            kept.append(one)
+    return (*kept, last)
 
 
 def _reading(take: Mapping[str, Any], label: str) -> int | None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import leaks, runtimes
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
-    Facts, Outcome, Policy, Remediation, Threshold, check, failed, notapplicable, passed, unknown,
+    Facts, Outcome, Policy, Remediation, Threshold, check, failed, lookup, notapplicable, passed, unknown,
 )
 from ansible_collections.goready.preflight.plugins.plugin_utils.leaks import Diagnosis, Group, Leak, Rise, Snapshot, short
 from ansible_collections.goready.preflight.plugins.plugin_utils.runtimes import Endpoint
@@ -173,17 +173,27 @@ def _cause(leak: Leak, groups: Sequence[Group], profiled: bool) -> _Cause:
 # ------------------------------------------------------------------------------------------------------- words
 
 _WAITS = {
-    "chan_send": "a channel send", "chan_receive": "a channel receive", "select": "a select", "lock": "a lock",
-    "cond": "a condition variable", "wait_group": "a WaitGroup", "io": "input or output", "sleep": "a sleep", "syscall": "a system call",
+    "chan_send": "on a channel send", "chan_receive": "on a channel receive", "select": "on a select", "lock": "on a lock",
+    "cond": "on a condition variable", "wait_group": "on a WaitGroup", "io": "for input or output", "sleep": "in a sleep",
+    "syscall": "in a system call",
 }
 
 
 def _waits(group: Group) -> str:
     if "nil chan" in group.wait:
-        return f"{_WAITS[group.cls]} on a nil channel" if group.cls in _NIL else "a nil channel"
+        return f"{_WAITS[group.cls]} on a nil channel" if group.cls in _NIL else "on a nil channel"
     if "no cases" in group.wait:
-        return "a select without cases"
-    return _WAITS.get(group.cls, "something that is not known")
+        return "on a select without cases"
+    return _WAITS.get(group.cls, "for something that is not known")
+
+
+def _short(frame: leaks.Frame) -> str:
+    """A place for a sentence: of own code without the path of its package, which the subject and the evidence have."""
+    if frame.origin != "own":
+        return str(frame)
+    head, bracket, types = frame.function.partition("[")
+    name = head.rpartition("/")[2] + bracket + types
+    return f"{name} ({short(frame.file)}:{frame.line})" if frame.file else name
 
 
 def _goroutines(count: int) -> str:
@@ -296,9 +306,11 @@ _HINT = ("Let every goroutine end: a context that is cancelled, a channel that i
     judged="Three methods, and each result says which it is. (a) *Certain:* the runtime's goroutineleak profile (Go 1.27, 1.26 with "
            "GOEXPERIMENT=goroutineleakprofile) lists what nothing can wake any more: every function of it fails, however few. It does not "
            "know what a global variable, a timer or the network still reaches. (b) *Likely* (`deep`): goroutines blocked on a channel, "
-           "select, lock, condition or WaitGroup whose number rises in every snapshot of the window, and that stay: with ids (the debug=2 "
-           "dump) each is followed, requests in work are other ones each time; without, the rise must be one that chance gives in less "
-           "than 1 of 10,000 cases, and a fifth at least. What a load leaves behind counts too, as medium where it did not go on growing "
+           "select, lock, condition or WaitGroup whose number rises over the window, and that stay: with ids (the debug=2 dump of the "
+           "snapshots; between them goroutines are only counted) each is followed, requests in work are other ones each time. Without, "
+           "above dump_limit, the rise must be one that chance gives in less than 1 of 10,000 cases and a fifth at least, or the "
+           "number never fell in 12 steps and rose by 24 (by 12: suspicion, medium), which chance gives in 7 (20) of 10,000. "
+           "What a load leaves behind counts too, as medium where it did not go on growing "
            "while the load lasted (a pool does that): from 50. (c) *Suspicion* (low), where there is no goroutineleak profile: "
            "`suspicious` goroutines of own code at one source line, unless ids or ages show that they are work that goes on. Not a "
            "finding: waits for the bytes of a peer, goroutines beside a live "
@@ -327,7 +339,8 @@ def leaked(facts: Facts, policy: Policy) -> Iterator[Outcome]:
             for leak in diagnosis.leaks:
                 yield _leak(endpoint, diagnosis, leak)
         else:
-            yield _no_leak(endpoint, diagnosis, found, limit)
+            failed_load = bool(lookup(facts, "runtime.load.error"))
+            yield _no_leak(endpoint, diagnosis, found, limit, loaded=diagnosis.load and not failed_load)
 
 
 def _leak(endpoint: Endpoint, diagnosis: Diagnosis, leak: Leak) -> Outcome:
@@ -336,24 +349,26 @@ def _leak(endpoint: Endpoint, diagnosis: Diagnosis, leak: Leak) -> Outcome:
         groups = [Group(leak.members[0], "other", (leak.where,), None, "")]
     group, cause = groups[0], _cause(leak, groups, diagnosis.profiled)
     at = _where(group)
-    made = f", created by {group.created_by}" if group.created_by else ""
     others = f" (and as many in {', '.join(leak.also)})" if leak.also else ""
-    blocked = f"{_goroutines(leak.count)} blocked on {_waits(group)} in {at}{others}{made}"
-    severity = None
+    one = leak.count == 1
+    wait = ("waits" if one else "wait") + (" for ever" if leak.method == "certain" else "")
+    blocked = f"{_goroutines(leak.count)} {wait} {_waits(group)} in {_short(at)}{others}"
+    severity, rise = None, leak.rise
     if leak.method == "certain":
-        more = f"; {_since(leak.rise)}" if leak.rise else ""
-        reason = f"{blocked}: nothing can wake {'it' if leak.count == 1 else 'them'} any more (certain: the runtime's leak profile){more}."
-    elif leak.method == "likely" and leak.rise is not None and leak.rise.under_load:
-        severity = "medium" if leak.rise.stays else None
-        reason = (f"{blocked}: {leak.rise.counts[0]} before the load and {leak.rise.counts[-1]} after it "
-                  f"({'a leak, or a pool that the load has filled' if leak.rise.stays else 'likely: they rose as long as it lasted'}).")
-    elif leak.method == "likely" and leak.rise is not None:
-        reason = f"{blocked}, {_since(leak.rise)} (likely: {_proof(leak.rise)})."
+        reason = f"{blocked}: certain, the runtime's leak profile names {'it' if one else 'them'}."
+        if rise is not None:
+            reason += f" Their number rose {_since(rise)}."
+    elif leak.method == "likely" and rise is not None and rise.under_load:
+        severity = "medium" if rise.stays else None
+        reason = (f"{blocked}: {rise.counts[0]} before the load, {rise.counts[-1]} after it: "
+                  f"{'a leak, or a pool that the load has filled' if rise.stays else 'likely, they rose as long as it lasted'}.")
+    elif leak.method == "likely" and rise is not None:
+        reason = f"{blocked}: likely, {_proof(rise)}. Their number rose {_since(rise)}."
     else:
         severity = "medium" if leak.firm else "low"
-        rise = f", {_since(leak.rise)}" if leak.rise else ""
-        why = "more than usual wait at one line" if leak.rise is None or not leak.rise.births else "it rises, too little to be sure"
-        reason = f"{blocked}{rise} (suspicion: {why})."
+        why = ("more than usual wait at one line" if rise is None or not (rise.births or rise.never_fell) else
+               "their number never fell" if rise.never_fell else "their number rises, too little to be sure")
+        reason = f"{blocked}: suspicion, {why}." + (f" Their number rose {_since(rise)}." if rise is not None else "")
     actual: dict[str, Any] = {"method": leak.method, "goroutines": leak.count, "function": at.function, "class": group.cls}
     if leak.rise is not None and not leak.rise.under_load:
         actual |= {"per_hour": round(leak.rise.per_hour, 1), "error": round(leak.rise.error, 1)}
@@ -364,13 +379,13 @@ def _leak(endpoint: Endpoint, diagnosis: Diagnosis, leak: Leak) -> Outcome:
 
 
 def _since(rise: Rise) -> str:
-    return f"{rise.counts[0]} -> {rise.counts[-1]} in {_span(rise.seconds)} ({_rate(rise)})"
+    return f"from {rise.counts[0]} to {rise.counts[-1]} in {_span(rise.seconds)} ({_rate(rise)})"
 
 
 def _proof(rise: Rise) -> str:
     if rise.births is None:
-        return "they rise in every snapshot by more than chance"
-    return "they rise in every snapshot and " + ("none has ended" if not rise.ends else f"only {rise.ends} ended where {rise.births} began")
+        return "their number never fell" if rise.never_fell else "they rose by more than chance"
+    return "none of them has ended" if not rise.ends else f"{rise.births} began and only {rise.ends} ended"
 
 
 def _command(endpoint: Endpoint) -> str:
@@ -430,32 +445,35 @@ def _ids(diagnosis: Diagnosis, group: Group) -> list[str]:
     return []
 
 
-def _no_leak(endpoint: Endpoint, diagnosis: Diagnosis, found: Sequence[Snapshot], limit: int) -> Outcome:
-    """What was looked at, by which method, and what that cannot see."""
+def _no_leak(endpoint: Endpoint, diagnosis: Diagnosis, found: Sequence[Snapshot], limit: int, *, loaded: bool) -> Outcome:
+    """What was looked at, by which of the three methods, and what that cannot see."""
     total = found[-1].total if found else 0
     said = []
     if diagnosis.profiled:
-        said.append("the runtime's goroutineleak profile lists none")
+        said.append("the runtime's leak profile lists none (certain)")
     if len(diagnosis.window) > 1:
         seconds = diagnosis.window[-1].clock - diagnosis.window[0].clock
-        how = "followed by id" if diagnosis.with_ids else "by number, without ids"
-        said.append(f"no blocked group rose and stayed over {len(diagnosis.window)} snapshots in {_span(seconds)} ({how})")
-    if diagnosis.load:
+        number, ids = len(diagnosis.window), diagnosis.followed
+        how = "by number, without ids" if ids < 2 else "followed by id" if ids == number else f"by number, followed by id in {ids}"
+        said.append(f"no blocked group rose and stayed over {number} snapshots in {_span(seconds)} (likely: {how})")
+    if loaded:
         said.append("the load left none behind")
     if not diagnosis.profiled:
-        said.append(f"no line of own code blocks {limit} goroutines")
+        said.append(f"no line of own code blocks {limit} goroutines (suspicion)")
     whole = f"Of {_goroutines(total)} none" if found else "No goroutine"
-    reason = f"{whole} is found to leak: {', '.join(said)}."
+    reason = f"{whole} is found to leak: {', '.join(said[:-1])}{' and ' if len(said) > 1 else ''}{said[-1]}."
     evidence = []
     if not diagnosis.profiled:
         evidence.append(f"no goroutineleak profile: {diagnosis.why_not} (Go 1.27 has it, 1.26 with GOEXPERIMENT=goroutineleakprofile)")
     if len(diagnosis.window) < 2:
         if not diagnosis.profiled:
-            reason = reason[:-1] + "; one look without the goroutineleak profile sees no slow leak and no small one."
+            reason = reason[:-1] + "; one look without the runtime's leak profile sees no slow leak and no small one."
         else:
             evidence.append("one look does not see what grows while a global variable or a timer still reaches it: profile deep does")
     elif diagnosis.window[-1].clock - diagnosis.window[0].clock < leaks.SLOW_WINDOW:
         evidence.append("the window is short: a leak of fewer than 8 goroutines in it is not told from chance")
+    if len(diagnosis.window) > 1 and diagnosis.followed < 2:
+        evidence.append("no ids (no dump, or above dump_limit): a leak of fewer than 12 goroutines in the window is not told from chance")
     evidence += [f"rose, too little to be told from chance: {line}" for line in diagnosis.watched]
     evidence += [f"moves with its connections: {line}" for line in diagnosis.connected]
     evidence = evidence[:SHOWN_LINES] + ([f"... and {len(evidence) - SHOWN_LINES} more"] if len(evidence) > SHOWN_LINES else [])
@@ -479,7 +497,7 @@ def _dominant(snapshot: Snapshot, groups: Mapping[str, Group]) -> tuple[str, int
     for name, count in snapshot.counts.items():
         group = groups.get(name)
         if group is not None and group.frames and not _of_a_connection(group):
-            places[(str(_where(group)), group.cls)] += count
+            places[(_short(_where(group)), group.cls)] += count
     if not places:
         return "", 0
     (words, cls), count = max(places.items(), key=lambda pair: (pair[1], pair[0]))
@@ -588,7 +606,8 @@ def _growth(endpoint: Endpoint, idle: Sequence[Snapshot], limit: float) -> Outco
     percent = 100 * 3600 / seconds / counts[0]
     rate, error = (counts[-1] - counts[0]) * percent, error_count * percent
     words = f"{_number(rate)} % an hour, give or take {_number(error)}"
-    sentence = f"{counts[0]} -> {counts[1]} -> {counts[2]} goroutines in {_span(seconds)}: {words}"
+    numbers = f"{counts[0]} -> {counts[1]} -> {counts[2]} goroutines in {_span(seconds)}"
+    sentence = f"{numbers}: {words}"
     actual = {"percent_per_hour": round(rate, 2), "error": round(error, 2)}
     compared = leaks.steadily(idle, members, uptime=None)
     if counts[0] < counts[1] < counts[2] and rate - error > limit and compared is not None and compared[1]:
@@ -598,21 +617,20 @@ def _growth(endpoint: Endpoint, idle: Sequence[Snapshot], limit: float) -> Outco
     # The noise of a stationary number does not grow with the window: a longer one makes the same error a smaller rate.
     hours = error_count / (counts[0] * limit / 100)
     apart = math.ceil(hours / 2 * 3600)
+    needed = f"to tell {limit:g} % an hour of so many goroutines a window of {_span(hours * 3600)} is needed"
     hint = "Let the monitoring watch go_goroutines: no run waits that long." if apart > LONGEST_INTERVAL else (
         f"For an answer, take 3 snapshots {_span(apart)} apart (preflight_runtime: snapshots: 3, interval: {apart}), or let the "
         "monitoring watch go_goroutines.")
-    return unknown(
-        f"{sentence}. Whether that is more than {limit:g} needs a window of {_span(hours * 3600)} for this many goroutines.",
-        subject=subject, severity="info", actual=actual, expected=limit, evidence=evidence, remediation=Remediation(hint=hint))
+    return unknown(f"{numbers}: the window is too short to tell {limit:g} % an hour.", subject=subject, severity="info", actual=actual,
+                   expected=limit, evidence=[words, needed, *evidence], remediation=Remediation(hint=hint))
 
 
 def _changes(idle: Sequence[Snapshot], members: Sequence[str]) -> int | None:
-    """Goroutines that came or went between the snapshots; None without ids."""
-    if not all(one.followed(members) for one in idle):
+    """Goroutines that came or went between the snapshots with ids; None where those do not reach from the first to the last."""
+    followed = [one for one in idle if one.followed(members)]
+    if len(followed) < 2 or followed[0] is not idle[0] or followed[-1] is not idle[-1]:
         return None
-    seen = [one.of(members) for one in idle]
-    return sum(len(later - idle[index].alive) + len(seen[index] - idle[index + 1].alive)
-               for index, later in enumerate(seen[1:]))
+    return sum(leaks.changes(followed, members))
 
 
 # ------------------------------------------------------------------------------------------------------- blocked
@@ -651,8 +669,7 @@ def _queue(endpoint: Endpoint, found: Sequence[Snapshot], percent: float, least:
         for name, number in one.counts.items():
             group = groups.get(name)
             if group is not None and group.cls == "lock" and group.frames:
-                frame = _where(group)
-                places[f"{frame.function} ({short(frame.file)}:{frame.line})"] += number
+                places[_short(_where(group))] += number
         words, most = max(places.items(), key=lambda pair: (pair[1], pair[0]), default=("", 0))
         phases.setdefault(one.phase, []).append((one, words, most))
     evidence = [f"{_moment(one)}: {most} of {one.total} wait for a lock in {words}" if most else f"{_moment(one)}: none of {one.total}"

@@ -104,7 +104,7 @@ def _named(before: Take, after: Take) -> str:
     grown = memory.grown_sites(before, after)
     if not grown:
         return ""
-    ours = [pair for pair in grown if pair[0].get("origin") in ("own", "dependency") and 4 * pair[1] >= grown[0][1]]
+    ours = [pair for pair in grown if memory.ours(pair[0]) and 4 * pair[1] >= grown[0][1]]
     site, more = (ours or grown)[0]
     return f"; {memory.where(site)} holds {size(more)} more"
 
@@ -152,8 +152,10 @@ def heap_growth(facts: Facts, policy: Policy) -> Iterator[Outcome]:
 
 def _heap_growth(facts: Facts, endpoint: Endpoint, policy: Policy) -> Outcome:
     subject = endpoint.subject
-    idle, load = memory.heaps(endpoint.of("idle")), memory.heaps(endpoint.of("load"))
-    evidence = _life(endpoint)
+    # What a load that failed has done to the heap nobody knows.
+    failure = lookup(facts, "runtime.load.error")
+    idle, load = memory.heaps(endpoint.of("idle")), [] if failure else memory.heaps(endpoint.of("load"))
+    evidence = _life(endpoint) + ([f"the heap under load was not judged, the load failed: {failure}"] if failure else [])
     if len(idle) < 3:
         have = "There is one snapshot" if len(idle) == 1 else f"There are {len(idle)} snapshots"
         because = f" ({endpoint.facts['restarted']})" if endpoint.facts.get("restarted") else ""
@@ -279,7 +281,8 @@ def _under_load(endpoint: Endpoint, policy: Policy, idle: Sequence[Heap], load: 
            "NextGC that has come back is enough, because it follows the live heap. A heap that is larger is a finding only where "
            "a GC ended after the load: two GCs, or it is medium, because a sync.Pool gives its objects back at the second (sync/pool.go); "
            "without any it is unknown, as info; so is one whose sites free most of "
-           "what they allocate: it may be requests in work. Memory that the runtime keeps mapped is told and is no finding.",
+           "what they allocate: it may be requests in work. Where the load failed, or no snapshot was taken under it, the result is "
+           "unknown, as low. Memory that the runtime keeps mapped is told and is no finding.",
     remediation=Remediation(
         hint="Look at the sites that hold more than before the load: what is kept for each request, user or connection and never "
              "dropped? Goroutines that the load left behind keep their memory too (goroutines.leaked).", command=_HEAP_DIFFERENCE),
@@ -307,6 +310,15 @@ def _returns(facts: Facts, endpoint: Endpoint, policy: Policy) -> Outcome:
     if not endpoint.of("after", "load") and not told and not lookup(facts, "runtime.plan.load"):
         return notapplicable(_GIVE_LOAD, subject=subject)
     evidence = _life(endpoint)
+    planned = lookup(facts, "runtime.plan.load") is not None
+    if told.get("error") or (planned and not endpoint.of("load")):
+        evidence += [f"the load: {told['error']}"] if told.get("error") else []
+        evidence += [f"{which} it: {', '.join(size(heap.inuse) for heap in heaps)} of heap in use"
+                     for which, heaps in (("before", idle), ("after", after)) if heaps]
+        why = "The load did not do its work" if told.get("error") else "No snapshot was taken under the load"
+        return unknown(f"{why}: whether memory comes back is not known.", subject=subject, evidence=evidence, severity="low",
+                       remediation=Remediation(hint="Mend preflight_load: what it said is in the evidence.") if told.get("error") else
+                       _AVAILABLE)
     if not idle or not after:
         which = " and ".join(name for name, found in (("before", idle), ("after", after)) if not found)
         return unknown(f"There is no snapshot of MemStats {which} the load.", subject=subject, evidence=evidence, severity="info",
@@ -323,8 +335,6 @@ def _returns(facts: Facts, endpoint: Endpoint, policy: Policy) -> Outcome:
         if heaps:
             evidence.append(f"{phase} load: {', '.join(size(memory.value(heap, forced)) for heap in heaps)} of {_kind(forced)}")
     kept = _kept(endpoint, after)
-    if told.get("error"):
-        evidence.append(f"the load: {told['error']}")
     common: dict[str, Any] = {"subject": subject, "actual": now, "expected": int(allowed)}
     goal, goal_before = after[-1].goal, min(heap.goal for heap in idle)
     spare = memory.gogc(endpoint.takes, _process(facts, endpoint)[0])
@@ -332,9 +342,6 @@ def _returns(facts: Facts, endpoint: Endpoint, policy: Policy) -> Outcome:
     back = not forced and spare is not None and after[-1].cycles > idle[-1].cycles and \
         goal <= goal_before + max(goal_before * percent / 100.0, floor * (1 + spare / 100.0))
     if now <= allowed or back:
-        if told.get("error"):
-            return unknown("The load did not do its work, so that memory came back says nothing.", **common, evidence=evidence,
-                           severity="low", remediation=Remediation(hint="Mend preflight_load: what it said is in the evidence."))
         how = f"is {size(now)} after the load, {size(before)} before it" if now <= allowed else (
             f"is {size(now)} after the load, {size(before)} before it, but the live heap came back (NextGC {size(goal)}, "
             f"{size(goal_before)} before): the rest is garbage that waits for its GC")
@@ -385,7 +392,9 @@ def _kept(endpoint: Endpoint, after: Sequence[Heap]) -> str:
            "go_sched_pauses_total_gc_seconds): between the first and the last take where 100 pauses lie between them, "
            "else since the start. A bucket that the maximum lies in decides nothing: then MemStats' ring of the last 256 cycles does (a "
            "cycle's pauses together), those of the last hour where they are 100. A percentile of fewer than 100 pauses is their "
-           "maximum, and said to be, and a finding of it is low: it is one event.",
+           "maximum, and said to be. One pause is one event, which the kernel may have made longer (another process had the CPU): it "
+           "fails only where two or more are above `maximum`, and so many that fewer than one of a hundred above it is excluded (95 %, "
+           "binomial: 2 of 35, 3 of 82, 6 of 256); of fewer than 100 pauses as low.",
     remediation=Remediation(
         hint="Look for CPU throttling first (nr_throttled of cpu.stat in the service's cgroup; limits.gomaxprocs), then for swapping "
              "and for loops in cgo.", command="sudo cat /sys/fs/cgroup/SLICE/UNIT/cpu.stat"),
@@ -429,9 +438,18 @@ def _gc_pause(endpoint: Endpoint, limit: float) -> Outcome:
     what = f"The longest stop (fewer than {ENOUGH_PAUSES} cycles: the maximum, not a percentile)" if few else \
         "The 99th percentile of the stops"
     common: dict[str, Any] = {"subject": endpoint.subject, "actual": round(value * 1000, 3), "expected": limit * 1000, "evidence": evidence}
+    over = sorted((length for length in lengths if length > limit), reverse=True)
+    if value > limit and not memory.more_than_one_of_a_hundred(len(over), len(lengths)):
+        rest = max((length for length in lengths if length <= limit), default=None)
+        others = f"; the others took {milliseconds(rest)} at most" if rest is not None else ""
+        if len(judged) == 1:
+            return passed(f"The only GC cycle, {span(now - judged[0][0])} ago, stopped it for {milliseconds(value)}: too few to say that "
+                          f"the 99th percentile is above {milliseconds(limit)}.", **common)
+        which = f"One stop of {milliseconds(over[0])}" if len(over) == 1 else f"{len(over)} stops of up to {milliseconds(over[0])}"
+        return passed(f"{which} among {window}{others}: too few to say that the 99th percentile is above {milliseconds(limit)}.", **common)
     if value > limit:
-        return failed(f"{what} is {milliseconds(value)} of {window}; {milliseconds(limit)} is accepted.", **common,
-                      severity="low" if few else None)
+        return failed(f"{what} is {milliseconds(value)} of {window}; {len(over)} took more than the {milliseconds(limit)} that are "
+                      "accepted.", **common, severity="low" if few else None)
     return passed(f"{what} is {milliseconds(value)} of {window}.", **common)
 
 
@@ -455,6 +473,13 @@ def _pause_histogram(endpoint: Endpoint, limit: float, evidence: list[str]) -> O
                     + ("infinity" if upper == INFINITY else milliseconds(upper)))
     what = f"The longest pause (fewer than {ENOUGH_PAUSES}: the maximum, not a percentile)" if few else "The 99th percentile of the pauses"
     common: dict[str, Any] = {"subject": endpoint.subject, "expected": limit * 1000, "evidence": evidence}
+    # A bucket that the limit lies in may have some above it; these are.
+    buckets = [(0.0, 0.0), *chosen.buckets]
+    over = sum(int(more - less) for (begin, less), (unused, more) in zip(buckets, buckets[1:], strict=False) if begin >= limit)
+    if lower >= limit and not memory.more_than_one_of_a_hundred(over, count):
+        one = "One pause is" if over == 1 else f"{over} pauses are"
+        return passed(f"{one} above {milliseconds(limit)} of {count} {window} (by {name}): too few to say that the 99th percentile is.",
+                      **common, actual=round(lower * 1000, 3))
     if lower >= limit:
         return failed(f"{what} is above {milliseconds(lower)} ({count} pauses {window}, by {name}); {milliseconds(limit)} is accepted.",
                       **common, actual=round(lower * 1000, 3), severity="low" if few else None)

@@ -867,7 +867,7 @@ def _profiles_valid(endpoint: runtimes.Endpoint) -> Outcome:
     if not found:
         return notapplicable("No profile was asked for (preflight_runtime.kinds).", subject=endpoint.subject)
     return passed(f"{len(found)} profile{'s' if len(found) > 1 else ''} can be read ({', '.join(kinds)}).", subject=endpoint.subject,
-                  actual=len(found), evidence=[f"{one.get('file')}: {one.get('samples')} samples, {one.get('bytes')} bytes"
+                  actual=len(found), evidence=[f"{one.get('file') or one.get('kind')}: {one.get('samples')} samples, {one.get('bytes')} bytes"
                                                for one in found][:SHOWN])
 
 
@@ -947,8 +947,8 @@ def _mutex_sampling(least: int, endpoint: runtimes.Endpoint) -> Outcome:
     judged="Nothing tells the rate. But each recorded wait adds at least the rate to the delay of its site (a shorter wait is scaled up to "
            "it), so the rate is at most the smallest delay that a site has, or gained between two takes: where that is below "
            "`rate`, it fails. And each adds at least one to the contentions, so no more waits were recorded than those: with at most "
-           "`events` a second it passes, whatever the rate. Neither: unknown. A profile without samples is off, or nothing "
-           "waited: nobody can tell which, and it is not applicable.",
+           "`events` a second it passes, whatever the rate. Neither: not applicable, what it costs cannot be told from outside. A "
+           "profile without samples is off, or nothing waited: nobody can tell which, and it is not applicable either.",
     remediation=Remediation(hint="Call runtime.SetBlockProfileRate with 10000 (nanoseconds) or more, or switch it off after use."),
     needs=TAKES,
     thresholds={
@@ -959,9 +959,6 @@ def _mutex_sampling(least: int, endpoint: runtimes.Endpoint) -> Outcome:
 def block_sampling(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     rate, events = (float(policy.threshold(block_sampling, name)) for name in ("rate", "events"))
     yield from _takes(facts, partial(_block_sampling, rate * 1000, events))
-
-
-_LOOK_FOR_RATE = Remediation(hint="Look into the program for runtime.SetBlockProfileRate: 10000 (nanoseconds) or more is cheap.")
 
 
 def _block_sampling(least: float, events: float, endpoint: runtimes.Endpoint) -> Outcome:
@@ -983,8 +980,8 @@ def _block_sampling(least: float, events: float, endpoint: runtimes.Endpoint) ->
     if waits is not None and waits <= events:
         return passed(f"Block profiling is on, at a rate that is not told, and costs little ({many}).", subject=subject,
                       actual=round(waits, 3), expected=f"at most {events:g} waits a second", evidence=evidence)
-    return unknown(f"Block profiling is on, and its rate is not known ({many}).", subject=subject, severity="info", evidence=evidence,
-                   remediation=_LOOK_FOR_RATE)
+    return notapplicable(f"Block profiling is on, and nothing tells its rate ({many}); runtime.SetBlockProfileRate with 10000 "
+                         "(nanoseconds) or more is cheap.", subject=subject, evidence=evidence)
 
 
 def _delays(takes: Sequence[Mapping[str, Any]]) -> Iterator[int]:

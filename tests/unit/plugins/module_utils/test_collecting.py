@@ -157,6 +157,35 @@ class TestGather:
         assert result["errors"][0] == {
             "part": "a.x", "kind": "permission", "message": "/data (nfs): [Errno 13] Permission denied"}
 
+    def test_a_subset_with_more_time_than_the_others(self) -> None:
+        """``extra`` is one subset's own: the others end when they would have, and it is not cut off with them."""
+        left: dict[str, float] = {}
+
+        def look(name: str, seconds: float) -> Any:
+            def function(context: Context) -> str:
+                left[name] = context.remaining()
+                time.sleep(seconds)
+                return name
+            return function
+
+        subsets = {"a": (("x", look("a.x", 20), 60.0), ("y", look("a.y", 0))),
+                   "b": (("x", look("b.x", 1.6), 60.0), ("y", look("b.y", 0), 60.0))}
+        started = time.monotonic()
+        context = Context(timeout=0.3, extra={"b": 4.0})
+        assert context.deadline_of("b") == context.deadline + 4.0 and context.deadline_of("a") == context.deadline
+        result = gather(subsets, context)
+        assert 1.5 < time.monotonic() - started < 4
+        assert (result["a"], result["b"]) == ({}, {"x": "b.x", "y": "b.y"})
+        assert 0 < left["a.x"] <= 0.3 and 3.5 < left["b.x"] <= 4.3 and 1 < left["b.y"] <= 2.7 and "a.y" not in left
+        assert [entry["part"] for entry in result["errors"]] == ["a.x", "a.y"]
+
+    def test_extra_does_not_lengthen_a_part(self) -> None:
+        context = Context(timeout=10, extra={"b": 60.0})
+        assert context.until(time.monotonic() + 1, "b").remaining() <= 1
+        assert 60 < context.until(time.monotonic() + 600, "b").remaining() <= 70
+        assert context.until(time.monotonic() + 600, "a").remaining() <= 10
+        assert Context().deadline_of("b") == pytest.approx(Context().deadline, abs=1)
+
     def test_a_value_that_is_no_json_costs_its_own_key(self) -> None:
         loop: list[Any] = []
         loop.append(loop)

@@ -298,7 +298,38 @@ def test_limits() -> None:
     assert refused(message(1, b"") * 65) == "the profile has more than 64 sample types"
     assert refused(HEAD + message(2, bytes((1 << 20) + 1)) + STRINGS) == \
         "the sample at byte 10 has 1048577 bytes, over the limit of 1048576"
-    assert refused(HEAD + b"\x32\x00" * 500_001) == "the profile has more than 500000 strings"
+    assert refused(HEAD + b"\x32\x00" * 100_001) == "the profile has more than 100000 strings"
+    assert refused(HEAD + message(4, bytes((1 << 20) + 1)) + STRINGS) == \
+        "the location at byte 10 has 1048577 bytes, over the limit of 1048576"
+    assert refused(HEAD + varint(20 << 3 | 3) + b"\x20\x01" * ((1 << 19) + 1) + varint(20 << 3 | 4)) == \
+        "the group at byte 8 has more than 1048576 bytes"
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2, 5, 12])
+def test_it_can_be_interrupted(looks: int) -> None:
+    """At every stage, every some milliseconds: the clock of this one is over after so many looks."""
+    data = HEAD + b"".join(message(2, packed(1, [1, 2]) + packed(2, [count])) for count in range(30_000)) + TABLES
+    asked: list[None] = []
+
+    def late() -> bool:
+        asked.append(None)
+        return len(asked) > looks
+
+    with pytest.raises(ProfileError, match="the profile was not decoded in time") as caught:
+        profile.parse(gzip.compress(data), late=late)
+    assert caught.value.kind == "too_slow" and len(asked) == looks + 1
+
+
+def test_it_is_asked_for_the_time_again_and_again() -> None:
+    data = HEAD + message(2, packed(1, [1, 2]) + packed(2, [1])) * 100_000 + TABLES
+    asked: list[None] = []
+
+    def late() -> bool:
+        asked.append(None)
+        return False
+
+    assert len(profile.parse(data, late=late).samples) == 100_000
+    assert len(asked) >= 2 * len(data) // (1 << 15)
 
 
 def test_a_million_samples_are_bounded() -> None:
@@ -350,6 +381,12 @@ def test_sites() -> None:
         (Frame("a", "", 0), (50,), (50,)), (Frame("c", "", 0), (0,), (-10,)), (Frame("b", "", 0), (-20,), (30,))]
     assert profile.totals(parsed) == {"n": 15, "m": 110}
     assert profile.type_index(parsed, "m") == 1
+
+
+def test_sites_by_another_name() -> None:
+    found = made(((Frame("f[int]", "a.go", 1), Frame("f[string]", "a.go", 1), C), (1, 2)), ((Frame("f[string]", "a.go", 1),), (4, 8)))
+    assert profile.sites(found, ["n"], name=lambda name: name.partition("[")[0]) == [
+        profile.Site(Frame("f", "a.go", 1), (5,), (5,)), profile.Site(C, (0,), (1,))]
 
 
 def test_sites_of_frames_that_are_equal_but_not_the_same_object() -> None:

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from ansible_collections.goready.preflight.plugins.module_utils.collect import runtime
 from ansible_collections.goready.preflight.plugins.plugin_utils import policy, sampling
 from ansible_collections.goready.preflight.plugins.plugin_utils.sampling import Load, Sampling, parse, parse_load, seconds, steps
 
@@ -16,9 +17,9 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.sampling import 
     pytest.param({"interval": 0}, "interval: 0 is not a whole number from 1 to 86400", id="number"),
     pytest.param({"snapshots": True}, "snapshots: True is not a whole number from 2 to 60", id="boolean"),
     pytest.param({"kinds": ["heap", "profile"]}, f"kinds: 'profile' is not one of {', '.join(sampling.KINDS)}", id="kind"),
-    pytest.param({"intervall": 3}, "unknown key 'intervall'; did you mean interval? allowed are kinds, dump_limit, cpu_seconds, "
-                 "snapshots, interval, gc, budget, profile_limit", id="key"),
-    pytest.param([1], "[1] is not a mapping; its keys are kinds, dump_limit, cpu_seconds, snapshots, interval, gc, budget, "
+    pytest.param({"intervall": 3}, "unknown key 'intervall'; did you mean interval? allowed are kinds, dump_limit, leak_limit, "
+                 "cpu_seconds, snapshots, interval, gc, budget, profile_limit", id="key"),
+    pytest.param([1], "[1] is not a mapping; its keys are kinds, dump_limit, leak_limit, cpu_seconds, snapshots, interval, gc, budget, "
                  "profile_limit", id="mapping"),
     pytest.param({"gc": "perhaps"}, "gc: 'perhaps' is neither true nor false", id="truth"),
 ])
@@ -36,13 +37,18 @@ def test_sampling_of_extra_vars_and_of_the_inventory():
 
 @pytest.mark.parametrize(("value", "message"), [
     pytest.param({"command": "true", "url": "http://127.0.0.1/"},
-                 "command, url is given; exactly one of command, url, external says where the load comes from", id="two"),
-    pytest.param({"duration": 3}, "duration is given; exactly one of command, url, external says where the load comes from", id="none"),
+                 "command and url of command, url and external is given; exactly one says where the load comes from", id="two"),
+    pytest.param({"duration": 3}, "none of command, url and external is given; exactly one says where the load comes from", id="none"),
     pytest.param({"command": "true", "rate": 3}, "rate belongs to url; a command has its own", id="rate"),
     pytest.param({"external": True, "from": "host"}, "from belongs to command and url; an external load is nobody's here", id="from"),
     pytest.param({"command": "echo 'x"}, "command: it is no command line: no closing quotation", id="quotes"),
     pytest.param({"url": "ftp://x/"}, "url: 'ftp://x/' is not a URL that begins with http:// or https://", id="url"),
     pytest.param({"command": "true", "duration": 7200}, "duration: 7200 is not a whole number from 1 to 3600", id="long"),
+    pytest.param({"command": "TOKEN=s3cret ./run"},
+                 "command: its first word sets a variable; there is no shell: use env NAME=VALUE COMMAND", id="variable"),
+    pytest.param({"url": "http://me:s3cret@127.0.0.1/"},
+                 "url: a URL with a user or password is not taken; give a command that reads them from a file", id="secret"),
+    pytest.param({"external": False, "command": []}, "command: expected a command line, or a list of its words", id="empty"),
     pytest.param({"command": "true", "from": "moon"}, "from: 'moon' is not one of controller, host", id="place"),
 ])
 def test_a_wrong_load_is_told(value, message):
@@ -94,6 +100,16 @@ def test_the_steps_of_the_profiles():
     assert not any("cpu" in step.kinds for step in steps(Sampling(cpu_seconds=0), load, "deep"))
 
 
+@pytest.mark.parametrize("given", [{}, {"leak_limit": "7"}], ids=["default", "given"])
+def test_the_leak_profile_is_limited_in_standard_alone(given):
+    read = parse(given)
+    [once] = steps(read, None, "standard")
+    assert once.leak_limit == read.leak_limit == int(given.get("leak_limit", 50_000))
+    load = parse_load({"command": "true"})
+    assert {step.leak_limit for step in steps(read, load, "deep")} == {runtime.LEAK_MOST}
+    assert {key: runtime.Options.of({"leak_limit": key}).leak_limit for key in (0, runtime.LEAK_MOST)} == {0: 0, 10_000_000: 10_000_000}
+
+
 def test_between_two_snapshots_goroutines_are_counted():
     plan = steps(Sampling(), None, "deep")
     assert [step.after for step in plan] == list(range(0, 121, 10))
@@ -120,7 +136,10 @@ SERVICE = [{"name": "api", "unit": "api.service", "pprof": "http://127.0.0.1:606
                  "validate_certs", id="key"),
     pytest.param({"api": {"password": "s3\ncret"}}, "api: password: expected a text without line breaks", id="line"),
     pytest.param("s3cret", "expected a mapping of names in preflight_services to their credentials", id="mapping"),
-    pytest.param({"api": {"ca_file": "ca.pem"}}, "api: ca_file: 'ca.pem' is not an absolute path", id="path"),
+    pytest.param({"api": {}}, "api: it is empty; expected some of username, password, token, ca_file, validate_certs", id="empty"),
+    pytest.param({"api": {"token": "s3 cret"}},
+                 "api: a bearer token has no spaces, control characters or characters beyond ASCII", id="token"),
+    pytest.param({"api": {"ca_file": "ca.pem"}}, "api: ca_file: expected an absolute path on the host", id="path"),
 ])
 def test_wrong_credentials_are_told_without_the_secret(value, message):
     with pytest.raises(policy.PolicyError) as caught:

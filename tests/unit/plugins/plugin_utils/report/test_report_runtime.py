@@ -548,6 +548,17 @@ def test_a_large_fleet_is_told_in_lines(monkeypatch: pytest.MonkeyPatch) -> None
     assert "and 60 more services that less is wrong with: report.json holds them" in page.words
 
 
+@pytest.mark.parametrize(("spots", "labelled"), [
+    pytest.param([4, 96], [4, 96], id="two"),
+    pytest.param([4, 50, 96], [4, 50, 96], id="three with room"),
+    pytest.param([4, 8, 50, 90, 96], [4, 50, 96], id="beside the first and the last"),
+    pytest.param([4 + 92 * number / 18 for number in range(19)], [4, 14.2, 24.4, 34.7, 44.9, 55.1, 65.3, 75.6, 85.8, 96],
+                 id="deep with a load"),
+])
+def test_words_below_the_chart_do_not_touch(spots: list[float], labelled: list[float]) -> None:
+    assert [round(spot, 1) for spot, _word in runtime._apart(tuple((spot, "4 min 30 s") for spot in spots))] == labelled
+
+
 def test_chart_stays_inside_its_area(report: model.Report) -> None:
     chart = report.inside.views[0].chart
     assert chart is not None

@@ -76,7 +76,9 @@ def test_the_usual_cause_of_each_way(way, judge):
     named = next((frame[0] for frame in frames if frame[3] == "own"), frames[0][0])
     assert result.subject == f"api {enclosing(named)}"
     assert hint in result.remediation.hint
-    assert f"in {named} (" in result.reason and "30 -> 90 in 2 min (1,800 an hour, give or take 465)" in result.reason
+    assert f" in {named} (" in result.reason
+    assert result.reason.endswith(": likely, none of them has ended. Their number rose from 30 to 90 in 2 min (1,800 an hour, give or take "
+                                  "465).")
     assert result.remediation.command == "go tool pprof -traces http://127.0.0.1:6060/debug/pprof/goroutine"
 
 
@@ -107,7 +109,8 @@ def test_a_library_that_the_program_starts_is_the_programs_finding(judge):
     frame = ("example.org/dep.(*Watcher).run", "/d/dep.go", 5, "dependency")
     (result,) = judge("goroutines.leaked", facts(leaking("select", frame).endpoint(WINDOW)), profile="deep").values()
     assert result.subject == "api main.handle"
-    assert "blocked on a select in example.org/dep.(*Watcher).run (d/dep.go:5), created by main.handle (api/main.go:44)" in result.reason
+    assert "wait on a select in example.org/dep.(*Watcher).run (d/dep.go:5): likely" in result.reason
+    assert "  created by main.handle /src/api/main.go:44" in result.evidence
 
 
 def test_a_loop_that_wakes_up_is_told_from_one_that_waits(judge):
@@ -139,68 +142,107 @@ def _loaded(number: int, begin: float = 121, life: float = 60) -> dict[str, Any]
     return world.endpoint(times, phases=("idle",) * 3 + ("load",) * 2 + ("after",) * 2)
 
 
+COUNTED = tuple(FIRST + 10 * index for index in range(13))
+
+
+def _among_many(every: float) -> dict[str, Any]:
+    """2,000 goroutines without ids, and one more of them each so many seconds."""
+    world = World()
+    world.constant(world.group("leak", "select"), 2000)
+    world.leak("leak", every, FIRST, FIRST + 121)
+    return world.endpoint(COUNTED, dump=False)
+
+
+def _three_with_ids() -> dict[str, Any]:
+    world = World()
+    world.constant(world.group("pool", "select"), 20)
+    entry = world.endpoint(COUNTED, leaks=[])
+    for index, take in enumerate(entry["takes"]):
+        if index % 6:
+            take.update(dump=None, leaks=None)
+    return entry
+
+
 ROWS: list[tuple[str, Callable[[], dict[str, Any]], dict[str, Any]]] = [
     ("certain", lambda: _certain(leaking("chan_send")), {
         "subject": "api main.wait", "status": "fail", "severity": "high",
-        "reason": "30 goroutines blocked on a channel send in main.wait (api/main.go:12), created by main.handle (api/main.go:44): nothing "
-                  "can wake them any more (certain: the runtime's leak profile).",
+        "reason": "30 goroutines wait for ever on a channel send in main.wait (api/main.go:12): certain, the runtime's leak profile names "
+                  "them.",
         "actual": {"method": "certain", "goroutines": 30, "function": "main.wait", "class": "chan_send"},
         "evidence": "goroutines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 18 more: "
                     "the oldest waits for 14 minutes at least; chan send 30"}),
     ("certain-and-one", lambda: _certain(leaking("chan_send", every=60)), {
         "subject": "api main.wait", "status": "fail", "severity": "high",
-        "reason": "1 goroutine blocked on a channel send in main.wait (api/main.go:12), created by main.handle (api/main.go:44): nothing "
-                  "can wake it any more (certain: the runtime's leak profile)."}),
+        "reason": "1 goroutine waits for ever on a channel send in main.wait (api/main.go:12): certain, the runtime's leak profile names "
+                  "it."}),
     ("certain-and-rising", lambda: leaking("chan_send").endpoint(WINDOW, leaks=["leak"]), {
         "subject": "api main.wait", "status": "fail", "severity": "high",
-        "reason": "90 goroutines blocked on a channel send in main.wait (api/main.go:12), created by main.handle (api/main.go:44): nothing "
-                  "can wake them any more (certain: the runtime's leak profile); 30 -> 90 in 2 min (1,800 an hour, give or take 465)."}),
+        "reason": "90 goroutines wait for ever on a channel send in main.wait (api/main.go:12): certain, the runtime's leak profile names "
+                  "them. Their number rose from 30 to 90 in 2 min (1,800 an hour, give or take 465)."}),
     ("likely", lambda: leaking("select").endpoint(WINDOW), {
         "subject": "api main.wait", "status": "fail", "severity": "high",
-        "reason": "90 goroutines blocked on a select in main.wait (api/main.go:12), created by main.handle (api/main.go:44), 30 -> 90 in 2 "
-                  "min (1,800 an hour, give or take 465) (likely: they rise in every snapshot and none has ended).",
+        "reason": "90 goroutines wait on a select in main.wait (api/main.go:12): likely, none of them has ended. Their number rose from 30 "
+                  "to 90 in 2 min (1,800 an hour, give or take 465).",
         "actual": {"method": "likely", "goroutines": 90, "function": "main.wait", "class": "select", "per_hour": 1800.0, "error": 464.8},
         "evidence": "counts: idle 12:00:00: 30, idle 12:01:00: 60, idle 12:02:00: 90"}),
     ("likely-without-ids", lambda: leaking("select").endpoint(WINDOW, dump=False), {
         "subject": "api main.wait", "status": "fail", "severity": "high",
-        "reason": "90 goroutines blocked on a select in main.wait (api/main.go:12), 30 -> 90 in 2 min (1,800 an hour, give or take 465) "
-                  "(likely: they rise in every snapshot by more than chance)."}),
+        "reason": "90 goroutines wait on a select in main.wait (api/main.go:12): likely, they rose by more than chance. Their number rose "
+                  "from 30 to 90 in 2 min (1,800 an hour, give or take 465)."}),
+    ("likely-by-thirteen-numbers", lambda: _among_many(3), {
+        "subject": "api main.wait", "status": "fail", "severity": "high",
+        "reason": "2040 goroutines wait on a select in main.wait (api/main.go:12): likely, their number never fell. Their number rose from "
+                  "2000 to 2040 in 2 min (1,200 an hour, give or take 379)."}),
+    ("suspicion-by-thirteen-numbers", lambda: _among_many(10), {
+        "subject": "api main.wait", "status": "fail", "severity": "medium",
+        "reason": "2012 goroutines wait on a select in main.wait (api/main.go:12): suspicion, their number never fell. Their number rose "
+                  "from 2000 to 2012 in 2 min (360 an hour, give or take 208)."}),
+    ("a-window-of-nothing-without-ids", lambda: _among_many(1000), {
+        "subject": "api", "status": "pass", "severity": "high",
+        "reason": "Of 2000 goroutines none is found to leak: no blocked group rose and stayed over 13 snapshots in 2 min (likely: by "
+                  "number, without ids) and no line of own code blocks 3000 goroutines (suspicion).",
+        "evidence": "no ids (no dump, or above dump_limit): a leak of fewer than 12 goroutines in the window is not told from chance",
+        "thresholds": {"suspicious": 3000}}),
+    ("a-window-of-which-three-have-ids", _three_with_ids, {
+        "subject": "api", "status": "pass", "severity": "high",
+        "reason": "Of 20 goroutines none is found to leak: the runtime's leak profile lists none (certain) and no blocked group rose and "
+                  "stayed over 13 snapshots in 2 min (likely: by number, followed by id in 3)."}),
     ("under-load", lambda: _loaded(60), {
         "subject": "api main.wait", "status": "fail", "severity": "high",
-        "reason": "60 goroutines blocked on a channel send in main.wait (api/main.go:12), created by main.handle (api/main.go:44): 0 "
-                  "before the load and 60 after it (likely: they rose as long as it lasted)."}),
+        "reason": "60 goroutines wait on a channel send in main.wait (api/main.go:12): 0 before the load, 60 after it: likely, they rose "
+                  "as long as it lasted."}),
     ("left-behind", lambda: _loaded(60, life=1), {
         "subject": "api main.wait", "status": "fail", "severity": "medium",
-        "reason": "60 goroutines blocked on a channel send in main.wait (api/main.go:12), created by main.handle (api/main.go:44): 0 "
-                  "before the load and 60 after it (a leak, or a pool that the load has filled)."}),
+        "reason": "60 goroutines wait on a channel send in main.wait (api/main.go:12): 0 before the load, 60 after it: a leak, or a pool "
+                  "that the load has filled."}),
     ("suspicion", lambda: leaking("chan_send", every=0.05).endpoint(ONCE, dump=False), {
         "subject": "api main.wait", "status": "fail", "severity": "low",
-        "reason": "1200 goroutines blocked on a channel send in main.wait (api/main.go:12) (suspicion: more than usual wait at one line).",
+        "reason": "1200 goroutines wait on a channel send in main.wait (api/main.go:12): suspicion, more than usual wait at one line.",
         "actual": {"method": "suspicion", "goroutines": 1200, "function": "main.wait", "class": "chan_send"}}),
     ("one-look", lambda: leaking("chan_send").endpoint(ONCE), {
         "subject": "api", "status": "pass", "severity": "high",
-        "reason": "Of 30 goroutines none is found to leak: no line of own code blocks 1000 goroutines; one look without the goroutineleak "
-                  "profile sees no slow leak and no small one.",
+        "reason": "Of 30 goroutines none is found to leak: no line of own code blocks 1000 goroutines (suspicion); one look without the "
+                  "runtime's leak profile sees no slow leak and no small one.",
         "evidence": "no goroutineleak profile: Go 1.26 has no such profile (Go 1.27 has it"}),
     ("one-look-with-the-profile", lambda: leaking("chan_send").endpoint(ONCE, leaks=[]), {
         "subject": "api", "status": "pass", "severity": "high",
-        "reason": "Of 30 goroutines none is found to leak: the runtime's goroutineleak profile lists none.",
+        "reason": "Of 30 goroutines none is found to leak: the runtime's leak profile lists none (certain).",
         "evidence": "one look does not see what grows while a global variable or a timer still reaches it"}),
     ("a-window-of-nothing", lambda: leaking("io").endpoint(WINDOW, leaks=[]), {
         "subject": "api", "status": "pass", "severity": "high",
-        "reason": "Of 90 goroutines none is found to leak: the runtime's goroutineleak profile lists none, no blocked group rose and "
-                  "stayed over 3 snapshots in 2 min (followed by id)."}),
+        "reason": "Of 90 goroutines none is found to leak: the runtime's leak profile lists none (certain) and no blocked group rose and "
+                  "stayed over 3 snapshots in 2 min (likely: followed by id)."}),
     ("restarted", lambda: leaking("chan_send").endpoint(ONCE, restarted="PID 812 was replaced by PID 900: 2 later takes were dropped"), {
         "subject": "api", "status": "pass", "severity": "high",
-        "reason": "Of 30 goroutines none is found to leak: no line of own code blocks 1000 goroutines; one look without the goroutineleak "
-                  "profile sees no slow leak and no small one.",
+        "reason": "Of 30 goroutines none is found to leak: no line of own code blocks 1000 goroutines (suspicion); one look without the "
+                  "runtime's leak profile sees no slow leak and no small one.",
         "evidence": "PID 812 was replaced by PID 900: 2 later takes were dropped"}),
 ]
 
 
 @pytest.mark.parametrize(("entry", "wanted"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_leaked(entry, wanted, judge):
-    results = judge("goroutines.leaked", facts(entry()), profile="deep")
+    results = judge("goroutines.leaked", facts(entry()), profile="deep", thresholds=wanted.get("thresholds", {}))
     assert list(results) == [wanted["subject"]]
     result = results[wanted["subject"]]
     assert (result.status, result.severity, result.reason) == (wanted["status"], wanted["severity"], wanted["reason"])
@@ -268,7 +310,7 @@ def test_a_leak_profile_alone_is_enough(judge):
     entry = leaking("chan_send").endpoint(ONCE, leaks=["leak"])
     entry["takes"][0]["goroutines"] = None
     (result,) = judge("goroutines.leaked", facts(entry)).values()
-    assert result.subject == "api main.wait" and "(certain" in result.reason
+    assert result.subject == "api main.wait" and ": certain, " in result.reason
 
 
 def test_two_endpoints_are_told_apart(judge):
@@ -323,19 +365,16 @@ def steady(number: int, *, hours: float = 120 / 3600, more: tuple[int, int] = (0
 
 @pytest.mark.parametrize(("entry", "status", "severity", "reason"), [
     (lambda: steady(100), "unknown", "info",
-     "100 -> 100 -> 100 goroutines in 2 min: 0 % an hour, give or take 60. Whether that is more than 0.7 needs a window of 2.86 h for this "
-     "many goroutines."),
+     "100 -> 100 -> 100 goroutines in 2 min: the window is too short to tell 0.7 % an hour."),
     (lambda: steady(100, hours=4), "pass", "high", "100 -> 100 -> 100 goroutines in 4 h: 0 % an hour, give or take 0.5; 0.7 are accepted."),
     (lambda: steady(100, more=(10, 10)), "fail", "high",
      "100 -> 110 -> 120 goroutines in 2 min: 600 % an hour, give or take 268; 0.7 are accepted."),
     (lambda: steady(10_000, hours=2, more=(300, 300)), "fail", "high",
      "10000 -> 10300 -> 10600 goroutines in 2 h: 3 % an hour, give or take 0.245; 0.7 are accepted."),
     (lambda: steady(100, more=(0, 20)), "unknown", "info",
-     "100 -> 100 -> 120 goroutines in 2 min: 600 % an hour, give or take 268. Whether that is more than 0.7 needs a window of 12.8 h for "
-     "this many goroutines."),
+     "100 -> 100 -> 120 goroutines in 2 min: the window is too short to tell 0.7 % an hour."),
     (lambda: steady(100, dump=False), "unknown", "info",
-     "100 -> 100 -> 100 goroutines in 2 min: 0 % an hour, give or take 849. Whether that is more than 0.7 needs a window of 40.4 h for "
-     "this many goroutines."),
+     "100 -> 100 -> 100 goroutines in 2 min: the window is too short to tell 0.7 % an hour."),
 ], ids=["too-short", "long-enough", "growth", "slow-growth", "one-window", "without-ids"])
 def test_growth_rate(entry, status, severity, reason, judge):
     (result,) = judge("goroutines.growth_rate", facts(entry()), profile="deep").values()
@@ -347,6 +386,38 @@ def test_growth_rate(entry, status, severity, reason, judge):
 def test_what_a_longer_window_takes(number, words, judge):
     (result,) = judge("goroutines.growth_rate", facts(steady(number)), profile="deep").values()
     assert words in result.remediation.hint
+    assert result.evidence[:2] == (
+        ("0 % an hour, give or take 60", "to tell 0.7 % an hour of so many goroutines a window of 2.86 h is needed") if number == 100 else
+        ("0 % an hour, give or take 6,000", "to tell 0.7 % an hour of so many goroutines a window of 11.9 days is needed"))
+
+
+def test_ids_of_the_snapshots_make_the_error_of_thirteen_takes_small(judge):
+    world = World()
+    world.constant(world.group("all", "select", [own("main.all")]), 100)
+    entry = world.endpoint(COUNTED)
+    for index, take in enumerate(entry["takes"]):
+        take["dump"] = None if index % 6 else take["dump"]
+    (result,) = judge("goroutines.growth_rate", facts(entry), profile="deep").values()
+    assert result.evidence[0] == "0 % an hour, give or take 60"
+
+
+@pytest.mark.parametrize(("failed", "said"), [(None, True), ("it ended with exit status 127", False)])
+def test_a_load_that_failed_left_nothing_behind_and_says_nothing(failed, said, judge):
+    world = World()
+    world.constant(world.group("pool", "select"), 20)
+    times = (*WINDOW, FIRST + 140, FIRST + 200)
+    document = facts(world.endpoint(times, phases=("idle",) * 3 + ("load", "after")))
+    document["runtime"]["load"] = {"words": "a load", "seconds": 20, "rc": 127, "error": failed}
+    assert ("the load left none behind" in judge("goroutines.leaked", document, profile="deep")["api"].reason) is said
+
+
+def test_the_path_of_an_own_package_is_in_the_subject_and_not_in_the_sentence(judge):
+    frame = ("example.org/team/api/jobs.(*Queue[...]).wait", "/src/api/jobs/queue.go", 9, "own")
+    (result,) = judge("goroutines.leaked", facts(leaking("lock", frame).endpoint(WINDOW)), profile="deep").values()
+    assert result.reason.startswith("90 goroutines wait on a lock in jobs.(*Queue[...]).wait (jobs/queue.go:9): likely, ")
+    assert result.subject == "api example.org/team/api/jobs.(*Queue[...]).wait"
+    assert "  example.org/team/api/jobs.(*Queue[...]).wait /src/api/jobs/queue.go:9 (own)" in result.evidence
+    assert len(result.reason.split(". ")[0]) < 160
 
 
 def test_a_number_that_falls_does_not_grow(judge):
@@ -437,7 +508,7 @@ def test_every_way_of_a_recorded_service_is_named_with_its_cause(version, judge)
         assert words in hints[name], name
     for name, way in ways.items():
         if name != "connection" and way["origin"] == "own":
-            where = f"{way['function']} ({'/'.join(way['file'].rsplit('/', 2)[-2:])}:{way['line']})"
+            where = f"{way['function'].rpartition('/')[2]} ({'/'.join(way['file'].rsplit('/', 2)[-2:])}:{way['line']})"
             assert where in results[f"leaky {enclosing(way['function'])}"].reason
 
 

@@ -872,7 +872,8 @@ def block(*delays, contentions=None, clock=1000.0):
         "pass", "info", "Block profiling is on, at a rate that is not told, and costs little (recorded waits: at most 500 a second)."),
         id="few"),
     pytest.param([block(10**6, contentions=500_000)], (
-        "unknown", "info", "Block profiling is on, and its rate is not known (recorded waits: at most 5,000 a second)."), id="many"),
+        "notapplicable", "info", "Block profiling is on, and nothing tells its rate (recorded waits: at most 5,000 a second); "
+        "runtime.SetBlockProfileRate with 10000 (nanoseconds) or more is cheap."), id="many"),
     pytest.param([block(10**6, 10**9, contentions=10**6), block(10**6 + 3000, 2 * 10**9, contentions=10**6 + 120, clock=1060.0)], (
         "fail", "info", "Block profiling is dear: its rate is at most 3000 ns, so nearly every wait records its stack (recorded waits: at "
         "most 2 a second)."), id="gained-between-two-takes"),
@@ -888,7 +889,8 @@ def test_block_sampling(takes, result):
 
 def test_block_sampling_of_a_process_of_unknown_age():
     assert judged("pprof.block_sampling", endpoint(block(10**6), started=None))[::2] == (
-        "unknown", "Block profiling is on, and its rate is not known (how many waits are recorded is not known).")
+        "notapplicable", "Block profiling is on, and nothing tells its rate (how many waits are recorded is not known); "
+        "runtime.SetBlockProfileRate with 10000 (nanoseconds) or more is cheap.")
 
 
 def test_contended_sites_are_evidence():
@@ -898,8 +900,8 @@ def test_contended_sites_are_evidence():
 
 
 @pytest.mark.parametrize(("name", "mutexes", "blocks"), [
-    ("every-wait", "fail", "unknown"),  # periods of 1; 1,800 waits a second, of 1 ms and more: nobody can tell the rate
-    ("few-waits", "pass", "unknown"),
+    ("every-wait", "fail", "notapplicable"),  # periods of 1; 1,800 waits a second, of 1 ms and more: nobody can tell the rate
+    ("few-waits", "pass", "notapplicable"),
     ("twin-go1.24", "notapplicable", "notapplicable"),
     ("twin-go1.27", "notapplicable", "notapplicable"),
 ])
