@@ -215,6 +215,22 @@ def gc_fractions(entry: Mapping[str, Any], takes: Sequence[Take]) -> list[Fracti
     return [*found, Fraction(after, end, True)]
 
 
+def cpu_share(entry: Mapping[str, Any], takes: Sequence[Take], processors: float) -> float | None:
+    """The highest share of the processors' time that the process used, between two takes or since its start; None where that
+    is not known. What the garbage collector takes is a part of it."""
+    readings = []
+    for take in takes:
+        used, clock = number(lookup(take, "process.cpu_seconds")), number(take.get("clock"))
+        if used is not None and clock is not None:
+            readings.append((clock, used))
+    started = number(entry.get("started"))
+    if started is not None and readings:
+        readings.insert(0, (started, 0.0))
+    shares = [(more - used) / (then - clock) / processors for (clock, used), (then, more) in zip(readings, readings[1:], strict=False)
+              if then - clock >= 1 and more >= used]
+    return max(shares, default=None)
+
+
 def _age_at(entry: Mapping[str, Any], take: Take, last_gc: int | None) -> float | None:
     """How old the process was at the end of its last GC cycle."""
     now, at = age(entry, take), unix(take.get("at"))

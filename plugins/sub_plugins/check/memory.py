@@ -9,6 +9,7 @@ control group. What a window is too short to tell is unknown (as info), never a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.goready.preflight.plugins.module_utils import promtext
@@ -315,7 +316,7 @@ def _returns(facts: Facts, endpoint: Endpoint, policy: Policy) -> Outcome:
         evidence += [f"the load: {told['error']}"] if told.get("error") else []
         evidence += [f"{which} it: {', '.join(size(heap.inuse) for heap in heaps)} of heap in use"
                      for which, heaps in (("before", idle), ("after", after)) if heaps]
-        why = "The load did not do its work" if told.get("error") else "No snapshot was taken under the load"
+        why = f"The load did not do its work ({str(told['error'])[:160]})" if told.get("error") else "No snapshot was taken under the load"
         return unknown(f"{why}: whether memory comes back is not known.", subject=subject, evidence=evidence, severity="low",
                        remediation=Remediation(hint="Mend preflight_load: what it said is in the evidence.") if told.get("error") else
                        _AVAILABLE)
@@ -500,7 +501,8 @@ def _pause_histogram(endpoint: Endpoint, limit: float, evidence: list[str]) -> O
         "at 50 % (runtime/mgclimit.go), and lets memory grow beyond the limit instead.",
     judged="GCCPUFraction of MemStats is the share of the CPU time available to the program (GOMAXPROCS, used or not) since its start. "
            "Between two takes in whose time a cycle ended, 30 s apart or more, the share of that window is computed from it and "
-           "judged; else the one since the start. It fails above `maximum`; from `warn` on it is low. A process younger than "
+           "judged; else the one since the start. It is never taken for more than the process used of the CPUs at all. It "
+           "fails above `maximum`; from `warn` on it is low. A process younger than "
            "60 s is not judged: what it allocates at its start is not what it is like.",
     remediation=Remediation(
         hint="Allocate less (the report's flame graph of allocations), or give the heap room: a higher GOGC, a higher GOMEMLIMIT with the "
@@ -515,11 +517,30 @@ def _pause_histogram(endpoint: Endpoint, limit: float, evidence: list[str]) -> O
 def gc_cpu(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     yield from _none(facts)
     for endpoint, missing in _each(facts):
-        yield missing or _gc_cpu(endpoint, policy)
+        yield missing or _gc_cpu(facts, endpoint, policy)
 
 
-def _share(endpoint: Endpoint) -> tuple[Fraction | None, list[Fraction]]:
-    """The share that counts, and all that are known: under load, over the window of all takes, since the start."""
+def _share(facts: Facts, endpoint: Endpoint) -> tuple[Fraction | None, list[Fraction], float | None]:
+    """The share that counts, all that are known (under load, over the window of all takes, since the start), and the share of
+    the processors that the process used at all where that is less."""
+    chosen, found = _told(endpoint)
+    used = memory.cpu_share(endpoint.facts, endpoint.takes, _processors(facts, endpoint))
+    if chosen is None or used is None or used >= chosen.value:
+        return chosen, found, None
+    # The runtime counts the wall time of its workers (runtime/mgc.go), also while the kernel ran something else.
+    return replace(chosen, value=used), found, used
+
+
+def _processors(facts: Facts, endpoint: Endpoint) -> float:
+    """GOMAXPROCS, or what it is at least."""
+    process, _others = _process(facts, endpoint)
+    told = [gauge for take in endpoint.takes if (gauge := memory.gauge(take, "go_sched_gomaxprocs_threads"))]
+    told += [number for value in (lookup(process, "environ.GOMAXPROCS"), lookup(process, "cgroup.cpu_quota"),
+                                  lookup(facts, "host.cpu.count")) if (number := subjects.number(value)) and number != INFINITY]
+    return max(1.0, min(told, default=1.0))
+
+
+def _told(endpoint: Endpoint) -> tuple[Fraction | None, list[Fraction]]:
     whole = memory.gc_fractions(endpoint.facts, endpoint.takes)
     loaded = [one for one in memory.gc_fractions(endpoint.facts, endpoint.of("load")) if not one.since_start]
     found = [*loaded, *whole]
@@ -535,20 +556,22 @@ def _over(one: Fraction) -> str:
     return f"over {span(one.seconds or 0.0)}"
 
 
-def _gc_cpu(endpoint: Endpoint, policy: Policy) -> Outcome:
+def _gc_cpu(facts: Facts, endpoint: Endpoint, policy: Policy) -> Outcome:
     subject = endpoint.subject
     stats = next((memory.memstats(take) for take in reversed(endpoint.takes) if memory.memstats(take)), None)
     if stats is None:
         return unknown("MemStats were not read.", subject=subject, severity="info", evidence=_life(endpoint), remediation=_AVAILABLE)
     if stats.get("NumGC") == 0:
         return notapplicable("It has not run a garbage collection yet.", subject=subject)
-    chosen, found = _share(endpoint)
+    chosen, found, used = _share(facts, endpoint)
     if chosen is None:
         return unknown("MemStats tell no GCCPUFraction.", subject=subject, severity="info", evidence=_life(endpoint))
     seconds = memory.age(endpoint.facts, endpoint.takes[-1])
     if seconds is not None and seconds < 60:
         return notapplicable(f"The process has run for {span(seconds)} only: its start is not what it is like.", subject=subject)
     evidence = _life(endpoint) + [f"GC took {one.value * 100:.2g} % of the available CPU time {_over(one)}" for one in found]
+    if used is not None:
+        evidence.append(f"the whole process used {used * 100:.2g} % of it: the rest is time in which the kernel ran something else")
     maximum, warn = float(policy.threshold(gc_cpu, "maximum")), float(policy.threshold(gc_cpu, "warn"))
     percent = chosen.value * 100
     common: dict[str, Any] = {"subject": subject, "actual": round(percent, 2), "expected": f"at most {min(maximum, warn):g} %",
@@ -615,7 +638,7 @@ def _headroom(facts: Facts, endpoint: Endpoint, policy: Policy) -> Outcome:
     process, others = _process(facts, endpoint)
     seen = [value for take in endpoint.takes if (value := memory.whole(lookup(take, "process.rss"))) is not None]
     own = max(seen, default=memory.whole(process.get("rss")) or 0)
-    spiral = _spiral(endpoint, process, policy)
+    spiral = _spiral(facts, endpoint, process, policy)
     if spiral is not None:
         return spiral
     if not own:
@@ -665,10 +688,10 @@ def _on_host(facts: Facts, subject: str, resident: float, room: float, evidence:
     return passed(f"No memory limit is in force; {size(resident)} are resident, and the host has {size(available)} available.", **common)
 
 
-def _spiral(endpoint: Endpoint, process: Mapping[str, Any], policy: Policy) -> Outcome | None:
+def _spiral(facts: Facts, endpoint: Endpoint, process: Mapping[str, Any], policy: Policy) -> Outcome | None:
     """GOMEMLIMIT reached and the collector working all the time."""
     limit, source = _gomemlimit(endpoint, process)
-    chosen = _share(endpoint)[0]
+    chosen = _share(facts, endpoint)[0]
     stats = next((memory.memstats(take) for take in reversed(endpoint.takes) if memory.memstats(take)), {})
     system, released = memory.whole(stats.get("Sys")), memory.whole(stats.get("HeapReleased"))
     seconds = memory.age(endpoint.facts, endpoint.takes[-1])

@@ -744,7 +744,8 @@ def _refused_us(endpoint: runtimes.Endpoint) -> bool:
 
 
 def _asked(endpoint: runtimes.Endpoint) -> list[Mapping[str, Any]]:
-    return [one for take in endpoint.takes for one in take.get("asked") or ()]
+    """What was asked of pprof; the page of metrics is none of its profiles."""
+    return [one for take in endpoint.takes for one in take.get("asked") or () if one.get("kind") != "metrics"]
 
 
 def _faults(endpoint: runtimes.Endpoint) -> dict[str, str]:
@@ -867,8 +868,9 @@ def _profiles_valid(endpoint: runtimes.Endpoint) -> Outcome:
     if not found:
         return notapplicable("No profile was asked for (preflight_runtime.kinds).", subject=endpoint.subject)
     return passed(f"{len(found)} profile{'s' if len(found) > 1 else ''} can be read ({', '.join(kinds)}).", subject=endpoint.subject,
-                  actual=len(found), evidence=[f"{one.get('file') or one.get('kind')}: {one.get('samples')} samples, {one.get('bytes')} bytes"
-                                               for one in found][:SHOWN])
+                  actual=len(found), evidence=[
+                      f"{one.get('file') or one.get('kind')}: {one.get('samples')} samples, {one.get('bytes')} bytes"
+                      for one in found][:SHOWN])
 
 
 def _undecided(shown: Mapping[str, Any]) -> bool:

@@ -335,11 +335,11 @@ def test_the_times_of_the_pauses_prove_a_gc_after_the_load() -> None:
 
 
 def test_a_load_that_failed_proves_nothing() -> None:
-    document = facts(*QUIET, take("after", 240, inuse=20, cycles=9), runtime={"load": {"rc": 127, "error": "it ended with exit status "
-                                                            "127"}})
+    document = facts(*QUIET, take("after", 240, inuse=20, cycles=9),
+                     runtime={"load": {"rc": 127, "error": "it ended with exit status 127"}})
     result = judge("memory.returns_after_load", document)
     assert (result.status, result.severity, result.reason) == (
-        "unknown", "low", "The load did not do its work: whether memory comes back is not known.")
+        "unknown", "low", "The load did not do its work (it ended with exit status 127): whether memory comes back is not known.")
     assert result.evidence[1:] == ("the load: it ended with exit status 127", "before it: 20 MiB, 20 MiB, 20 MiB of heap in use",
                                    "after it: 20 MiB of heap in use")
 
@@ -357,7 +357,7 @@ def test_a_load_that_failed_makes_no_finding_either() -> None:
     ([*QUIET, take("after", 240, cycles=9)], None, "No snapshot was taken under the load: whether memory comes back is not known."),
     (QUIET, None, "No snapshot was taken under the load: whether memory comes back is not known."),
     ([*QUIET, LOAD, take("after", 240, cycles=99)], {"rc": None, "error": "no load tool is installed"},
-     "The load did not do its work: whether memory comes back is not known."),
+     "The load did not do its work (no load tool is installed): whether memory comes back is not known."),
 ], ids=["no-load-take", "nothing-told", "idle-only", "error"])
 def test_a_planned_load_that_nobody_saw_is_never_a_pass(takes: list[dict[str, Any]], load: Any, reason: str) -> None:
     document = facts(*takes, runtime={"plan": {"load": {"kind": "command", "settle": 30}}, "load": load})
@@ -534,6 +534,21 @@ def test_nearest_rank(values: list[float]) -> None:
 def test_gc_cpu(takes: list[dict[str, Any]], status: str, severity: str, reason: str) -> None:
     result = judge("memory.gc_cpu", facts(*takes))
     assert (result.status, result.severity, result.reason) == (status, severity, reason)
+
+
+@pytest.mark.parametrize(("used", "cpus", "status"), [
+    pytest.param((10.0, 37.0), 2, "pass", id="preempted"),
+    pytest.param((10.0, 90.0), 2, "fail", id="really"),
+    pytest.param((10.0, 37.0), None, "fail", id="one-processor-at-least"),
+    pytest.param((None, None), 2, "fail", id="not-read"),
+])
+def test_gc_takes_no_more_than_the_process_used(used: tuple[Any, Any], cpus: int | None, status: str) -> None:
+    takes = [take("idle", second, fraction=fraction, cycles=cycles, process={"rss": 1, "cpu_seconds": seconds})
+             for second, fraction, cycles, seconds in ((0.0, 0.2, 10, used[0]), (126.0, 0.2, 90, used[1]))]
+    result = judge("memory.gc_cpu", facts(*takes, host={"cpu": {"count": cpus}}))
+    assert result.status == status
+    said = "the whole process used 11 % of it: the rest is time in which the kernel ran something else"
+    assert (said in result.evidence) == (status == "pass")
 
 
 def test_gc_cpu_without_the_start_of_the_process() -> None:
