@@ -318,7 +318,7 @@ LOAD = take("load", 150, inuse=300, goal=500, cycles=90)
     pytest.param([take("idle", 0, alloc=8, forced=True), take("after", 240, alloc=60, forced=True, cycles=50, sites={"keep": 50}),
                   take("after", 300, alloc=58, forced=True, cycles=51)],
                  "fail", "high", "The live heap after a forced GC is 58 MiB after the load, 50 MiB above the 8 MiB before it.",
-                     id="forced"),
+                 id="forced"),
 ])
 def test_returns_after_load(takes: list[dict[str, Any]], status: str, severity: str, reason: str) -> None:
     result = judge("memory.returns_after_load", facts(*takes))
@@ -457,7 +457,7 @@ def histogram(*counts: float) -> dict[str, Any]:
                  "The 99th percentile of the stops is 0.1 ms of 100 GC cycles of the last 3.5 minutes.", id="bucket-too-wide"),
     pytest.param([histogram(0, 0, 0, 900, 900, 900, 1000, 1000), histogram(0, 0, 0, 1100, 1100, 1100, 1200, 1200)], [], "pass", "medium",
                  "The 99th percentile of the pauses is at most 0.0819 ms (200 pauses in 2 minutes, by go_gc_pauses_seconds).",
-                     id="between"),
+                 id="between"),
     pytest.param([histogram(0, 0, 0, 900, 900, 900, 1000, 1000), histogram(0, 0, 0, 910, 910, 910, 1010, 1010)], [], "fail", "medium",
                  "The 99th percentile of the pauses is above 10.5 ms (1010 pauses since the start of the process, by "
                  "go_gc_pauses_seconds); 10 ms is accepted.", id="too-few-between"),
@@ -523,7 +523,7 @@ def test_nearest_rank(values: list[float]) -> None:
                  "The garbage collector took 2 % of the CPU time available over 2 minutes.", id="bad-start-good-window"),
     pytest.param([take("idle", 0, fraction=0.02, cycles=10), take("idle", 10, fraction=0.02, cycles=12)], "pass", "medium",
                  "The garbage collector took 2 % of the CPU time available since the start of the process, 16.8 minutes.",
-                     id="window-too-short"),
+                 id="window-too-short"),
     pytest.param([take("idle", 0, fraction=0.30, cycles=90), take("idle", 120, fraction=0.02, cycles=9)], "pass", "medium",
                  "The garbage collector took 2 % of the CPU time available since the start of the process, 18.6 minutes.", id="went-back"),
     pytest.param([take("once", -970, fraction=0.4)], "notapplicable", "medium",
@@ -553,7 +553,7 @@ def test_gc_takes_no_more_than_the_process_used(used: tuple[Any, Any], cpus: int
 
 def test_gc_cpu_without_the_start_of_the_process() -> None:
     result = judge("memory.gc_cpu", facts(take("idle", 0, fraction=0.02, cycles=10), take("idle", 120, fraction=0.02, cycles=90),
-        started=None))
+                                          started=None))
     assert (result.status, result.reason) == ("pass", "The garbage collector took 2 % of the CPU time available since the start of the "
                                                       "process.")
 
@@ -603,8 +603,7 @@ def test_the_share_of_a_window_is_a_share(before: float, after: float, age: floa
                  "start of "
                  "the process, 16.6 minutes: a death spiral, it collects ever more and frees ever less.", id="spiral"),
     pytest.param([], {}, [take("once", rss=60, system=66, released=2, fraction=0.4, families={"go_gc_gomemlimit_bytes": 64.0 * MIB})],
-        "fail",
-                 "high", "GOMEMLIMIT (64 MiB) is reached: the runtime holds 64 MiB, and its collector takes 40 % of the CPU time since the "
+                 "fail", "high", "GOMEMLIMIT (64 MiB) is reached: the runtime holds 64 MiB, and its collector takes 40 % of the CPU time since the "
                  "start of the process, 16.6 minutes: a death spiral, it collects ever more and frees ever less.", id="spiral-by-metrics"),
     pytest.param([], {}, [take("once", rss=60, fraction=0.4, families={"go_gc_gomemlimit_bytes": 9.223372036854776e18})], "notapplicable",
                  "high", "No memory limit is in force for it (60 MiB are resident).", id="no-gomemlimit"),

@@ -857,9 +857,8 @@ def test_mutex_sampling(take, result):
 def block(*delays, contentions=None, clock=1000.0):
     sites = [{"function": f"main.wait{number}", "file": "/src/main.go", "line": number, "contentions": 1, "delay_ns": delay}
              for number, delay in enumerate(delays)]
-    return took(clock=clock, block={"samples": len(delays), "sites": sites,
-        "contentions": len(delays) if contentions is None else contentions,
-                                    "delay_ns": sum(delays)})
+    count = len(delays) if contentions is None else contentions
+    return took(clock=clock, block={"samples": len(delays), "sites": sites, "contentions": count, "delay_ns": sum(delays)})
 
 
 @pytest.mark.parametrize(("takes", "result"), [
