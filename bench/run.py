@@ -2,11 +2,13 @@
 
     make bench                                  # everything
     make bench ARGS='--hosts 1 10 --rounds 1'   # a quick look
+    make bench ARGS=--runtime                   # the runtime benches alone; the other figures stay in bench/results.json
 
 (a) ``ansible -m setup``, (b) this verification with its report (profile quick), (c) a playbook of one task a check for
 thirty of the same checks, on 1, 10 and 50 real SSH hosts. Then remediation: 10 hosts with three services each, mended by
 one run, and what a run costs that finds nothing to mend. Then what 300 hosts cost the controller itself, and what the report
-costs for 1,000 hosts.
+costs for 1,000 hosts. Last what runtime diagnosis costs: the parsers, the flame graphs, each kind of profile, and a service under
+load that is verified (about half an hour).
 """
 from __future__ import annotations
 
@@ -172,6 +174,35 @@ def controller(count: int, folder: Path) -> dict[str, Any]:
     return result
 
 
+# The runtime benches: their arguments, and whether they print JSON only or write it to a file (--json FILE). They are run from
+# collections/, where the collection can be imported.
+RUNTIME: dict[str, tuple[tuple[str, ...], bool]] = {
+    "goroutine_dump": ((), True), "profile_decode": ((), True), "flame": ((), False), "runtime_cost": (("--json",), True),
+    "runtime_overhead": ((), False),
+}
+
+
+def runtime(name: str, folder: Path) -> dict[str, Any]:
+    """The figures of one of them. One that misses its target has figures as well: exit status 1."""
+    options, prints = RUNTIME[name]
+    figures = folder / f"{name}.json"
+    argv = [sys.executable, "-m", f"ansible_collections.goready.preflight.bench.{name}", *options,
+            *(() if prints else ("--json", str(figures)))]
+    print(f"{name} ...", flush=True)
+    load = os.getloadavg()[0]
+    done = subprocess.run(argv, cwd=ROOT / "collections", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False,
+                          timeout=2 * DEADLINE)
+    if done.returncode not in (0, 1) or not (prints or figures.exists()):
+        sys.exit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout[-3000:]}")
+    if not prints:
+        print(done.stdout, end="", flush=True)
+    try:
+        told = json.loads(done.stdout if prints else figures.read_text())
+    except ValueError:
+        sys.exit(f"{' '.join(argv)} gave no JSON:\n{done.stdout[-3000:]}")
+    return {"load_before": round(load, 2), "target_met": done.returncode == 0, **told}
+
+
 def save(results: dict[str, Any], path: Path) -> None:
     """After every part, so that one that breaks does not cost the others."""
     path.write_text(json.dumps(results, indent=2) + "\n")
@@ -184,11 +215,18 @@ def main() -> int:
     parser.add_argument("--mend", type=int, default=10, help="SSH hosts for the remediation; 0 leaves it out")
     parser.add_argument("--stand-ins", type=int, default=300, help="hosts for the controller's own cost; 0 leaves it out")
     parser.add_argument("--skip-report", action="store_true", help="leave out the report of 1,000 hosts")
+    parser.add_argument("--skip-runtime", action="store_true", help="leave out the runtime benches")
+    parser.add_argument("--runtime", nargs="*", choices=RUNTIME, metavar="BENCH",
+                        help=f"only these of the runtime benches, by default all: {', '.join(RUNTIME)}")
     parser.add_argument("--output", type=Path, default=ROOT / "bench/results.json")
     arguments = parser.parse_args()
     results: dict[str, Any] = {
         "machine": {"cpus": os.cpu_count(), "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)},
     }
+    if arguments.runtime is not None:
+        arguments.hosts, arguments.mend, arguments.stand_ins, arguments.skip_report = [], 0, 0, True
+        if arguments.output.exists():
+            results = {**json.loads(arguments.output.read_text()), **results}
     with tempfile.TemporaryDirectory(prefix="gb") as name:
         folder = Path(name)
         if arguments.hosts:
@@ -206,6 +244,10 @@ def main() -> int:
             subprocess.run([sys.executable, "-m", module, "--json", str(figures)], check=True, cwd=ROOT / "collections")
             results["report"] = json.loads(figures.read_text())
             save(results, arguments.output)
+        if not arguments.skip_runtime:
+            for one in arguments.runtime or RUNTIME:
+                results.setdefault("runtime", {})[one] = runtime(one, folder)
+                save(results, arguments.output)
     print(f"written to {arguments.output}")
     return 0
 

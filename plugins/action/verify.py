@@ -234,8 +234,6 @@ class _Remote:
     def __init__(self, action: ActionModule, load: sampling.Load, task_vars: dict[str, Any]) -> None:
         self._action, self._task_vars = action, task_vars
         self._result: dict[str, Any] = {}
-        self._asked = time.monotonic()
-        self._end = self._asked + load.duration
         before = action._task.async_val
         action._task.async_val = load.duration + int(looks.GRACE) + 5
         try:
@@ -244,6 +242,8 @@ class _Remote:
                 task_vars=task_vars, wrap_async=True)
         finally:
             action._task.async_val = before
+        self._asked = time.monotonic()
+        self._end = self._asked + load.duration
 
     def ended(self) -> bool:
         if "ansible_job_id" not in self._started or self._result.get("finished"):
@@ -255,8 +255,13 @@ class _Remote:
     def finish(self) -> tuple[int | None, str]:
         if "ansible_job_id" not in self._started:
             return 127, _one_line(self._started.get("msg") or "it could not be started")
-        if not self._result.get("finished"):
+        # timeout(1) needs up to five seconds more for what ignores SIGTERM.
+        end = time.monotonic() + 2 * looks.GRACE
+        while not self._result.get("finished"):
             self._result = self._ask("status")
+            if time.monotonic() >= end:
+                break
+            time.sleep(looks.POLL)
         self._ask("cleanup")
         said = _one_line(redact.redact_text(str(self._result.get("stderr") or self._result.get("msg") or "")))
         if self._result.get("finished") and "rc" in self._result:

@@ -82,7 +82,8 @@ def go_on(facts: dict[str, Any], steps: Sequence[Step], load: Load | None, *, ca
         return
     say(f"load: {load.words}, {load.duration} s" if load.kind != "external" else
         f"load: start it now, it is looked at for {load.duration} s")
-    started, running = clock(), start(load)
+    running = start(load)  # on a busy host this takes a while
+    started = clock()
     try:
         for number, step in numbered:
             if step.phase == "load":

@@ -603,7 +603,8 @@ def test_the_share_of_a_window_is_a_share(before: float, after: float, age: floa
                  "start of "
                  "the process, 16.6 minutes: a death spiral, it collects ever more and frees ever less.", id="spiral"),
     pytest.param([], {}, [take("once", rss=60, system=66, released=2, fraction=0.4, families={"go_gc_gomemlimit_bytes": 64.0 * MIB})],
-                 "fail", "high", "GOMEMLIMIT (64 MiB) is reached: the runtime holds 64 MiB, and its collector takes 40 % of the CPU time since the "
+                 "fail", "high",
+                 "GOMEMLIMIT (64 MiB) is reached: the runtime holds 64 MiB, and its collector takes 40 % of the CPU time since the "
                  "start of the process, 16.6 minutes: a death spiral, it collects ever more and frees ever less.", id="spiral-by-metrics"),
     pytest.param([], {}, [take("once", rss=60, fraction=0.4, families={"go_gc_gomemlimit_bytes": 9.223372036854776e18})], "notapplicable",
                  "high", "No memory limit is in force for it (60 MiB are resident).", id="no-gomemlimit"),
