@@ -107,7 +107,8 @@ def parse_url(url: str) -> Target:
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in ("http", "https", "unix"):
-        raise ValueError("expected http://, https:// or unix:///, not %r" % url[:80])
+        # What stands before an @ may be a password.
+        raise ValueError("expected http://, https:// or unix:///, not %r" % (url[:80] if "@" not in url else "..."))
     if scheme == "unix":
         # As nginx writes it (proxy_pass http://unix:/path:/uri): what follows ":/" is the path of the request.
         sock, _colon, path = rest.partition(":/")
@@ -127,7 +128,8 @@ def parse_url(url: str) -> Target:
     if not host:
         raise ValueError("%r names no host" % url.rpartition("@")[2][:80])
     if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
-        raise ValueError("%r is not a port number from 1 to 65535" % port[:20])
+        # http://user:pa/ss@host: the slash of the password has ended the authority.
+        raise ValueError("%r is not a port number from 1 to 65535" % (port[:20] if "@" not in path else "..."))
     sent = ""
     if at:
         sent = _basic(_unquote(userinfo))

@@ -123,6 +123,8 @@ options:
     description:
       - How to be let in to the pprof of services. They are used for the declared endpoint of a service; where none is declared,
         for the one that asks.
+      - They are sent only to who refused a request without them, and only over https to a good certificate, to a listener that a
+        process of the service holds, or to a declared URL of another host.
       - They are never in what the module returns.
     type: list
     elements: dict
@@ -2463,7 +2465,7 @@ from typing import Any, Dict, List, Mapping, Tuple  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
-from ansible_collections.goready.preflight.plugins.module_utils import collecting  # noqa: E402
+from ansible_collections.goready.preflight.plugins.module_utils import collecting, redact  # noqa: E402
 from ansible_collections.goready.preflight.plugins.module_utils.collect import (  # noqa: E402
     host, modules, network, pprof, services, toolchain,
 )
@@ -2561,10 +2563,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     if not 1 <= module.params["timeout"] <= 3600:
+        _forget(module)
         module.fail_json(msg="timeout: %d is not from 1 to 3600 seconds" % module.params["timeout"])
     try:
         facts, profiles = read_all(module.params)
     except ValueError as exc:
+        _forget(module)
         module.fail_json(msg="runtime: %s" % exc)
     _forget(module)
     # A profile can only be returned as it is where it was asked for.
@@ -2581,6 +2585,9 @@ def _forget(module: AnsibleModule) -> None:
         for key in ("password", "token"):
             if one.get(key) is not None:
                 one[key] = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    # A URL may have a user and password in it.
+    module.params["services"] = [{key: redact.redact_url(value) if isinstance(value, str) else value for key, value in one.items()}
+                                 for one in module.params["services"]]
     module.no_log_values.clear()
 
 

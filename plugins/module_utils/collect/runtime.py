@@ -34,7 +34,8 @@ import os
 import socket
 import threading
 import time
-from dataclasses import dataclass, field
+import unicodedata
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.goready.preflight.plugins.module_utils import (
@@ -93,13 +94,27 @@ _STATES = {
 }
 _FATAL = ("refused", "timeout", "denied", "unauthorized", "certificate", "unreachable", "broken")
 
+# Sample types of Go's profiles: no secret, whatever a password is.
+_TYPES = frozenset((
+    "alloc_objects", "alloc_space", "inuse_objects", "inuse_space", "goroutine", "goroutineleak", "contentions", "delay", "samples",
+    "cpu", "threadcreate", "count", "bytes", "nanoseconds"))
+
 OFF = "switched off"
+SECRET_LEAST = 6  # characters of a password that is looked for in what a service says: a shorter one is a word by chance
 
 _decoding = threading.Lock()  # one profile in memory at a time, whatever the number of endpoints
 
 
 def _error(kind: str, message: str) -> Dict[str, str]:
-    return {"kind": kind, "message": printable(message)[:300]}
+    return {"kind": kind, "message": _clean(message)[:300]}
+
+
+def _clean(text: str) -> str:
+    """The text without what a terminal obeys: control and format characters (ESC, CR, the bidirectional ones), line separators."""
+    if text.isprintable():
+        return text
+    return printable("".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") else char
+                             for char in text))
 
 
 @dataclass(frozen=True)
@@ -185,7 +200,10 @@ class Job:
     entry: Dict[str, Any]
     targets: List[Target] = field(default_factory=list)
     others: List[Target] = field(default_factory=list)  # where else the process listens: its metrics may be there
-    secrets: Tuple[str, ...] = ()                       # what no message may hold, should a server say it back to us
+    holder: Optional[int] = None                        # the process of the service that has to hold what gets credentials
+    verify: bool = True                                 # whether who gets credentials over TLS needs a good certificate
+    ca_file: str = ""
+    secrets: Tuple[str, ...] = field(default=(), repr=False)  # what no fact may hold, should a server say it back to us
 
 
 # ------------------------------------------------------------------------------------------------------------------- whom
@@ -251,6 +269,7 @@ def _first(context: Context) -> List[Job]:
     for one in ordered:
         name = one["service"]
         asks = bool(one["authentication"]) and one["pprof"]["served"] is None
+        refused = asks and one["state"] == "answered"  # with 401 or 403: pprof.look()
         # Credentials are for the declared endpoint; where none is declared, for the listener that asks.
         mine = let_in.get(name) if one["declared"] or (asks and name not in declared_services) else None
         if not (one["pprof"]["served"] or one["declared"] or (asks and (mine or name not in served))):
@@ -277,8 +296,8 @@ def _first(context: Context) -> List[Job]:
             "credentials": None, "go_version": info.get("go_version"), "module": _module(info), "metrics_url": None,
             "error": None, "restarted": None, "groups": {}, "takes": [],
         }
-        job = _job(context, entry, mine)
-        if entry["error"] is None and not (one["pprof"]["served"] or (asks and entry["credentials"])):
+        job = _job(context, entry, mine, refused, one["pid"] if one["pid"] in _pids(services, name) else None)
+        if entry["error"] is None and not (one["pprof"]["served"] or entry["credentials"]):
             entry["error"] = _no_pprof(one, asks)
         for listener in (process or {}).get("listeners") or ():
             if listener.get("port") and listener.get("port") != one["listener"]["port"]:
@@ -343,6 +362,12 @@ def _process(services: Sequence[Mapping[str, Any]], pid: Optional[int]) -> Optio
     return None
 
 
+def _pids(services: Sequence[Mapping[str, Any]], name: str) -> List[Any]:
+    """The processes of a service that the user declared: a discovered one is called what its program calls itself."""
+    return [process.get("pid") for service in services if service.get("name") == name and service.get("declared") is not False
+            for process in service.get("processes") or ()]
+
+
 def _module(info: Mapping[str, Any]) -> Optional[str]:
     """The main module; of a program built without modules (distributions do that), the repository of its main package."""
     module = (info.get("main") or {}).get("path")
@@ -365,26 +390,125 @@ def _url(value: Any) -> Optional[Target]:
         return None  # the controller validates the declarations
 
 
-def _job(context: Context, entry: Dict[str, Any], given: Optional[Mapping[str, Any]]) -> Job:
-    """Where an endpoint is asked, and with which credentials. What they are is in the targets alone."""
+def _job(context: Context, entry: Dict[str, Any], given: Optional[Mapping[str, Any]], asks: bool, holder: Optional[int]) -> Job:
+    """Where an endpoint is asked, and with which credentials. What they are is in the targets alone.
+
+    They are sent only where ``asks`` says that the endpoint refused who had none, and to nobody who only has the port
+    (:func:`_withheld`). ``holder`` is the process of the service behind the listener, None where it is not known to be one.
+    """
     url = _url(_declaration(context, entry["service"]).get("pprof")) if entry["declared"] else None
     sent = url.authorization if url else ""
-    verify, ca_file = False, ""
+    secrets = [sent]
     if given:
         try:
             sent = httpprobe.authorization(str(given.get("username") or ""), str(given.get("password") or ""),
                                            str(given.get("token") or "")) or sent
         except ValueError as exc:
-            entry["error"] = _error("unauthorized", "the credentials cannot be sent: %s" % exc)
-        ca_file = str(given.get("ca_file") or "")
-        # What nobody vouches for gets no password, unless the user says so.
-        verify = given.get("validate_certs") is not False
-    entry["credentials"] = sent.partition(" ")[0].lower() or None
+            if asks:
+                entry["error"] = _error("unauthorized", "the credentials cannot be sent: %s" % exc)
+    sent = sent if asks else ""
+    job = Job(entry, holder=holder, ca_file=str((given or {}).get("ca_file") or ""),
+              # What nobody vouches for gets no password, unless the user says so.
+              verify=(given or {}).get("validate_certs") is not False)
+    metrics = _url(_declaration(context, entry["service"]).get("metrics"))
+    secrets += [sent, metrics.authorization if metrics else ""]
+    job.secrets = _secrets(secrets, [str((given or {}).get(key) or "") for key in ("password", "token")])
     # The name that the certificate is for, where the user has declared one.
     name = url.host if url and entry["scheme"] == "https" and not _is_address(url.host) else ""
-    return Job(entry, [Target(scheme=one.scheme, host=one.host, port=one.port, unix=one.unix, authorization=sent, name=name,
-                              verify=verify, ca_file=ca_file) for one in _targets(context, entry)],
-               secrets=tuple(one for one in (str((given or {}).get("password") or ""), sent.partition(" ")[2]) if one))
+    job.targets = [replace(one, authorization=sent, name=name, verify=bool(sent) and job.verify, ca_file=job.ca_file)
+                   for one in _targets(context, entry)]
+    if sent and entry["error"] is None:
+        withheld = _withheld(context, job, job.targets[0])
+        if url and url.scheme == "https" and entry["scheme"] != "https":
+            entry["error"] = _error("certificate", "declared as https, answers %s" % entry["scheme"])
+        elif withheld:
+            entry["error"] = _error("unauthorized", withheld)
+    if entry["error"] is not None:
+        job.targets = [replace(one, authorization="") for one in job.targets]
+    entry["credentials"] = job.targets[0].authorization.partition(" ")[0].lower() or None
+    return job
+
+
+def _secrets(headers: Iterable[str], others: Iterable[str]) -> Tuple[str, ...]:
+    """What to look for in what a service says: passwords, tokens, and both as the header has them. The longest first."""
+    found = set(others)
+    for header in headers:
+        scheme, _blank, value = header.partition(" ")
+        found.add(value)
+        if scheme == "Basic":
+            found.add(base64.b64decode(value).decode("utf-8", "replace").partition(":")[2])
+    return tuple(sorted((one for one in found if len(one) >= SECRET_LEAST), key=lambda one: (-len(one), one)))
+
+
+def _withheld(context: Context, job: Job, target: Target) -> Optional[str]:
+    """Why a target gets no credentials, or None where it may have them.
+
+    Any user of this host can listen on a port that its service has left. So they are for who shows a good certificate, for
+    the process of the service that holds the listener now, and for another host that the user has declared.
+    """
+    if not target.authorization or (target.scheme == "https" and target.verify):
+        return None
+    entry = job.entry
+    if job.holder is not None and _holds(context, job.holder, entry["started"], target, entry["listener"]):
+        return None
+    if entry["namespace"] != "other" and _elsewhere(target):
+        return None
+    where = target.unix and str(entry["listener"]["path"] or target.unix)
+    if not where:
+        where = ("[%s]:%d" if ":" in target.host else "%s:%d") % (target.host, target.port)
+    return "%s is not held by a process of the service: no credentials were sent" % where
+
+
+def _elsewhere(target: Target) -> bool:
+    """Whether a URL leads to another host, whatever its name resolves to."""
+    if target.unix:
+        return False
+    try:
+        found = httpprobe.resolve(target.host, target.port, time.monotonic() + 0.5)
+    except (OSError, httpprobe.ProbeError):
+        return False
+    return bool(found) and not any(_ours(str(address[0])) for _family, address in found)
+
+
+def _holds(context: Context, pid: int, begun: Optional[float], target: Target, listener: Mapping[str, Any]) -> bool:
+    """Whether who connects to ``target`` gets to this life of a process. False where that cannot be read."""
+    folder = "/proc/%d" % pid
+    if started(context, pid) != begun:
+        return False
+    try:
+        there = listening.in_folder(context.path(folder + "/net"))
+        mine = set(listening.sockets(context.path(folder + "/fd")))
+    except OSError:
+        return False
+    if target.unix:
+        # A path can be bound anew while the first socket still listens: one of both is reached.
+        paths = (target.unix, listener.get("path"))
+        inodes = [one.inode for one in there if one.proto == "unix" and one.path in paths]
+        return bool(inodes) and all(inode in mine for inode in inodes)
+    try:
+        addresses = [str(one[0]).partition("%")[0] for _family, one in httpprobe.resolve(target.host, target.port, time.monotonic() + 0.5)]
+    except (OSError, httpprobe.ProbeError):
+        return False
+    held = False
+    for address in addresses:
+        ranked = [(rank, one.inode) for one in there if one.port == target.port for rank in [_rank(address, one)] if rank is not None]
+        best = min((rank for rank, _inode in ranked), default=None)
+        if best is not None:
+            if not any(inode in mine for rank, inode in ranked if rank == best):
+                return False
+            held = True
+    return held
+
+
+def _rank(address: str, listener: procfs.Listener) -> Optional[int]:
+    """How near a listener is to an address; the kernel takes the nearest (compute_score in net/ipv4/inet_hashtables.c and
+    net/ipv6/inet6_hashtables.c: the address itself, then the family). None where it is not reached by it."""
+    bound = str(listener.address or "")
+    if bound in (address, "::ffff:" + address):
+        return 0
+    if bound == "0.0.0.0" and ":" not in address:
+        return 1
+    return 2 if bound == "::" else None
 
 
 def _is_address(host: str) -> bool:
@@ -415,7 +539,8 @@ def _again(context: Context, options: Options) -> List[Job]:
         entry: Dict[str, Any] = {key: target.get(key) for key in _CARRIED}
         entry.update(error=None, restarted=None, groups={}, takes=[])
         asked_with = entry["credentials"]
-        job = _job(context, entry, let_in.get(str(entry["service"])) if asked_with or entry["declared"] else None)
+        # Who let us in without them then is not sent them now.
+        job = _job(context, entry, let_in.get(str(entry["service"])), bool(asked_with), entry["pid"] if asked_with else None)
         if entry["pid"] is not None:
             _same_life(context, entry)
         jobs.append(job)
@@ -520,6 +645,7 @@ class _Take:
         self._groups: Dict[str, Dict[str, Any]] = {}   # by fingerprint, all that were seen
         self._leaks: List[str] = []
         self._origins: Dict[str, str] = {}             # by function
+        self._cuts: Dict[str, str] = {}                # names as they are shown, by what the service said
         self._take: Dict[str, Any] = {
             "phase": options.phase, "at": _now(), "clock": _clock(), "asked": self._asked, "skipped": self._skipped,
             "goroutines": None, "dump": None, "leaks": None, "memory": None, "process": None, "heap": None, "mutex": None,
@@ -558,9 +684,23 @@ class _Take:
         self._skipped.append({"kind": kind, "reason": reason})
 
     def _error(self, kind: str, message: str) -> Dict[str, str]:
+        return _error(kind, self._hidden(message))
+
+    def _hidden(self, text: str) -> str:
+        """The text without the secrets that a service may have said back to us."""
         for one in self._job.secrets:
-            message = message.replace(one, REDACTED)
-        return _error(kind, message)
+            text = text.replace(one, REDACTED)
+        return text
+
+    def _cut(self, text: str) -> str:
+        known = self._cuts.get(text)
+        if known is None:
+            shown = self._hidden(text)
+            known = self._cuts[text] = _clean(shown if len(shown) <= NAME_LIMIT else shown[:NAME_LIMIT] + "...")
+        return known
+
+    def _row(self, frame: goroutines.Frame) -> List[Any]:
+        return [self._cut(frame.function), self._cut(frame.file), frame.line, frame.origin]
 
     def _left(self) -> float:
         return self._deadline - time.monotonic()
@@ -582,6 +722,11 @@ class _Take:
         seconds = min((REQUEST_SECONDS if seconds is None else seconds) + meant, self._left())
         received, failure, answer = 0, None, Answer()
         for target in self._job.targets if not self._reached else [self._target]:
+            withheld = _withheld(self._context, self._job, target)
+            if withheld:
+                self._stop = ("unauthorized", withheld)
+                self._skip(kind, withheld)
+                return False
             self._target, received, failure = target, 0, None
             download = Download(target, path, timeout=seconds, limit=limit, wire=limit + (limit >> 3) + httpprobe.WIRE_LIMIT)
             with download:
@@ -656,17 +801,20 @@ class _Take:
         try:
             data = b"".join(pieces)
             pieces.clear()
-            found = profile.parse(data, limit=INFLATED_LIMIT, max_samples=SAMPLES_LIMIT, max_frames=FRAMES_LIMIT,
-                                  late=lambda: self._left() <= 0)
+            plain = profile.inflate(data, limit=INFLATED_LIMIT, late=lambda: self._left() <= 0)
+            told = any(one.encode("utf-8", "replace") in plain for one in self._job.secrets)
+            found = profile.decode(plain, max_samples=SAMPLES_LIMIT, max_frames=FRAMES_LIMIT, late=lambda: self._left() <= 0)
+            del plain
             wanted = _PROFILES[kind][1]
             if all(name != wanted for name, _unit in found.sample_types):
                 raise ValueError("it has no sample type %s, so it is no %s profile" % (wanted, kind))
             if use is not None:
                 use(found)
-            shown.update(valid=True, sample_types=[list(pair) for pair in found.sample_types], totals=profile.totals(found),
+            shown.update(valid=True, sample_types=[[self._type(name) for name in pair] for pair in found.sample_types],
+                         totals={self._type(name): total for name, total in profile.totals(found).items()},
                          samples=len(found.samples), duration_ns=found.duration_nanos, period=found.period)
             if kind in self._options.raw:
-                shown["error"] = self._raw.keep(self._entry, kind, data)
+                shown["error"] = "not brought along: it holds a password or token" if told else self._raw.keep(self._entry, kind, data)
                 shown["file"] = None if shown["error"] else file_name(kind, self._options.phase)
         except ValueError as exc:
             what = getattr(exc, "kind", "")
@@ -679,6 +827,9 @@ class _Take:
             _decoding.release()
         self._found = True
         return True
+
+    def _type(self, name: str) -> str:
+        return name if name in _TYPES else self._cut(name)
 
     def _undecoded(self, shown: Dict[str, Any]) -> bool:
         failure = self._error("budget", "not decoded: no time was left in the budget")
@@ -705,7 +856,7 @@ class _Take:
             else:
                 self._found = True
                 self._take["memory"] = {
-                    "memstats": found.values, "gc_cpu_fraction": found.gc_cpu_fraction,
+                    "memstats": {self._cut(name): value for name, value in found.values.items()}, "gc_cpu_fraction": found.gc_cpu_fraction,
                     "pauses": [list(pair) for pair in found.pauses], "forced_gc": forced,
                 }
         if self._stop is None:
@@ -761,7 +912,8 @@ class _Take:
         self._take["dump"] = {
             "total": found.total, "complete": bool(found.complete and not self._asked[-1]["error"]),
             "ids": _bound_ids(found.ids),
-            "minutes": dict(found.minutes), "waits": {key: dict(waits) for key, waits in found.waits.items()},
+            "minutes": dict(found.minutes),
+            "waits": {key: {self._cut(wait): count for wait, count in waits.items()} for key, waits in found.waits.items()},
         }
 
     def _plain(self, kind: str) -> None:
@@ -840,12 +992,21 @@ class _Take:
         known = _url(self._entry["metrics_url"])
         if declared or known:
             target = declared or known or self._target
-            self._page(target, target.path, REQUEST_SECONDS)
+            self._page(replace(target, authorization=""), target.path, REQUEST_SECONDS)
+            if not target.authorization or self._asked[-1]["status"] not in (401, 403):
+                return
+            target = replace(target, verify=self._job.verify, ca_file=self._job.ca_file)
+            withheld = _withheld(self._context, self._job, target)
+            if withheld:
+                self._asked[-1]["error"] = self._error("unauthorized", withheld)
+            else:
+                self._asked.pop()
+                self._page(target, target.path, REQUEST_SECONDS)
             return
         if self._options.targets:
             self._skip("metrics", "none was found in the first take")
             return
-        root = [(self._target, "/metrics")] if self._reached else []
+        root = [(self._target, "/metrics")] if self._reached and not _withheld(self._context, self._job, self._target) else []
         for target, path in root + [(one, "/metrics") for one in self._job.others[:3]]:
             if self._left() < METRICS_SECONDS or self._page(target, path, METRICS_SECONDS, quiet=True):
                 return
@@ -861,7 +1022,7 @@ class _Take:
                 failure = self._error("broken", "it is a page of HTML")
             elif answer.status == 200:
                 try:
-                    families = promtext.as_facts(promtext.parse(download))
+                    families = {self._cut(name): value for name, value in promtext.as_facts(promtext.parse(download)).items()}
                 except ValueError as exc:
                     failure = self._error("broken", str(exc))
                 else:
@@ -923,13 +1084,14 @@ class _Take:
             known = self._groups.get(one.fingerprint)
             if known is None:
                 self._groups[one.fingerprint] = {
-                    "class": one.cls, "frames": [_row(frame) for frame in one.frames[:FRAMES_KEPT]],
-                    "created_by": _row(one.created_by) if one.created_by is not None else None, "wait": one.wait,
+                    "class": one.cls, "frames": [self._row(frame) for frame in one.frames[:FRAMES_KEPT]],
+                    "created_by": self._row(one.created_by) if one.created_by is not None else None,
+                    "wait": self._cut(one.wait) if one.wait else one.wait,
                 }
                 continue
             if known["created_by"] is None and one.created_by is not None:
-                known["created_by"] = _row(one.created_by)
-            known["wait"] = known["wait"] or one.wait
+                known["created_by"] = self._row(one.created_by)
+            known["wait"] = known["wait"] or (self._cut(one.wait) if one.wait else one.wait)
         return counts
 
     def _bound_groups(self) -> None:
@@ -957,7 +1119,8 @@ class _Take:
     # --- sites
 
     def _place(self, frame: profile.Frame) -> Dict[str, Any]:
-        return {"function": _cut(frame.function), "file": _cut(frame.file), "line": frame.line, "origin": self._origin(frame.function)}
+        return {"function": self._cut(frame.function), "file": self._cut(frame.file), "line": frame.line,
+                "origin": self._origin(frame.function)}
 
     def _origin(self, function: str) -> str:
         known = self._origins.get(function)
@@ -986,7 +1149,7 @@ class _Take:
                     values[number] += sample.values[index]
         most = {frame: min(callers, key=lambda one: ([-value for value in callers[one]], one or ()), default=None)
                 for frame, callers in sums.items()}
-        return {frame: [_cut(caller.function), _cut(caller.file), caller.line, "own"] for frame, caller in most.items()
+        return {frame: [self._cut(caller.function), self._cut(caller.file), caller.line, "own"] for frame, caller in most.items()
                 if caller is not None}
 
     def _above(self, stack: profile.Stack, position: int, function: str) -> Optional[profile.Frame]:
@@ -1011,10 +1174,6 @@ def _bound_ids(found: Mapping[str, List[int]]) -> Dict[str, List[int]]:
     return {key: ids[:share] if len(ids) > share else list(ids) for key, ids in found.items()}
 
 
-def _row(frame: goroutines.Frame) -> List[Any]:
-    return [_cut(frame.function), _cut(frame.file), frame.line, frame.origin]
-
-
 def _named(frame: profile.Frame) -> profile.Frame:
     """The function's name as a dump has it: without type arguments."""
     return frame if "[" not in frame.function else frame._replace(function=goroutines.short(frame.function))
@@ -1026,10 +1185,6 @@ def _outside_sync(stack: profile.Stack) -> Iterable[int]:
         if not frame.function.startswith(("runtime.", "sync.", "internal/sync.")):
             return (index,)
     return range(min(1, len(stack)))
-
-
-def _cut(text: str) -> str:
-    return printable(text if len(text) <= NAME_LIMIT else text[:NAME_LIMIT] + "...")
 
 
 def _is_page(answer: Answer) -> bool:

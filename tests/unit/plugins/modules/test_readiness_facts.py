@@ -131,6 +131,20 @@ def test_credentials_are_not_echoed_and_cut_nothing_out(runtime_answer: dict[str
     assert any(row[0] == "main.serve" for group in groups for row in group["frames"])
 
 
+URLS = {"name": "api", "pprof": "http://bob:hunter22@127.0.0.1:1", "health": "https://h.test/?token=hunter22x", "args": ["-v"]}
+
+
+@pytest.mark.parametrize("arguments", [{"subsets": ["network"]}, {"timeout": 0}, {"subsets": ["runtime"], "runtime": {"budget": 0}}],
+                         ids=["good", "no time", "bad option"])
+def test_passwords_in_urls_are_not_echoed(arguments: dict[str, Any]) -> None:
+    given = [{"service": "api", "username": "ops", "password": "S3cr3t-of-the-test"}]
+    _code, answer = call(services=[URLS], credentials=given, **arguments)
+    [echoed] = answer["invocation"]["module_args"]["services"]
+    assert echoed == {"name": "api", "pprof": "http://bob:[redacted]@127.0.0.1:1", "health": "https://h.test/?token=[redacted]",
+                      "args": ["-v"]}
+    assert "hunter22" not in json.dumps(answer) and "S3cr3t" not in json.dumps(answer)
+
+
 def test_types_are_the_documented_ones(runtime_answer: dict[str, Any]) -> None:
     types = {"dict": dict, "list": list, "str": str, "int": int, "float": (int, float), "bool": bool}
     entries = returns()

@@ -601,6 +601,234 @@ def test_credentials_that_cannot_be_sent(given, message):
     assert (entry["error"], server.connections) == ({"kind": "unauthorized", "message": message}, 0)
 
 
+GIVEN = [{"service": "api", "username": "ops", "password": SECRET}]
+HEADER = BASIC.decode()[6:]
+
+
+def with_password(server, userinfo=f"ops:{SECRET}@"):
+    return [{"name": "api", "pprof": f"http://{userinfo}127.0.0.1:{server.port}"}]
+
+
+@pytest.mark.parametrize("way", ["variable", "URL"])
+def test_who_asks_for_none_gets_none(way):
+    """The look without credentials was answered: they would only be read on the way."""
+    heads = []
+    known = recorded()
+
+    def answer(connection):
+        heads.append(connection.recv(4096))
+        connection.sendall(known.get(heads[-1].split(b" ")[1].decode(), NOT_FOUND))
+
+    with Server(answer) as server:
+        entry = one(endpoint(server.port, declared=True), declared=with_password(server, "" if way == "variable" else f"ops:{SECRET}@"),
+                    credentials=GIVEN if way == "variable" else [], kinds=["goroutine"])
+        [later] = again([entry], declared=with_password(server), credentials=GIVEN, kinds=["goroutine"])
+    assert entry["takes"] and later["takes"] and entry["credentials"] is None and len(heads) == 2
+    assert not any(b"uthorization" in head for head in heads)
+
+
+@pytest.mark.parametrize("way", ["variable", "URL"])
+@pytest.mark.parametrize("who", ["nobody of the service", "a process with another name", "a service that nobody declared",
+                                 "a process that does not listen there"])
+def test_no_password_for_who_only_has_the_port(who, way):
+    heads = []
+    with Server(guarded(BASIC, heads)) as server, Process() as bystander:
+        api = endpoint(server.port, declared=True, served=None, authentication=True, pid=0)
+        found, services = [api], [service(pid=bystander.pid)]
+        if who == "a process with another name":
+            found, services = [api, endpoint(server.port, name="mallory", served=None, authentication=True)], [service(name="mallory")]
+        elif who == "a service that nobody declared":
+            api["pid"], services = os.getpid(), [{**service(), "declared": False}]
+        elif who == "a process that does not listen there":
+            api["pid"] = bystander.pid
+        entries, _raw = collect(*found, services=services, declared=with_password(server, "" if way == "variable" else f"ops:{SECRET}@"),
+                               credentials=GIVEN if way == "variable" else [])
+    assert entries[0]["error"] == {"kind": "unauthorized", "message":
+                                   f"127.0.0.1:{server.port} is not held by a process of the service: no credentials were sent"}
+    assert entries[0]["credentials"] is None and heads == []
+
+
+def test_another_host_that_was_declared_gets_its_password(monkeypatch):
+    """Loopback plays the other host: whether an address can be bound here is what tells."""
+    monkeypatch.setattr(runtime, "_ours", lambda address: address != "127.0.0.1")
+    with Server(guarded(BASIC)) as server:
+        entry = one(endpoint(server.port, declared=True, served=None, authentication=True, pid=0), services=[],
+                    declared=with_password(server), kinds=["goroutine"])
+    assert entry["takes"] and entry["credentials"] == "basic"
+
+
+@pytest.mark.parametrize(("url", "elsewhere"), [
+    ("http://127.0.0.1:1", False), ("http://127.9.9.9:1", False), ("http://localhost:1", False), ("http://[::1]:1", False),
+    ("http://0.0.0.0:1", False), ("unix:///run/x.sock", False), ("http://192.0.2.1:1", True), ("http://nowhere.invalid:1", False)])
+def test_what_is_another_host(url, elsewhere):
+    assert runtime._elsewhere(httpprobe.parse_url(url)) is elsewhere
+
+
+@pytest.mark.parametrize(("address", "bound", "rank"), [
+    ("127.0.0.1", "127.0.0.1", 0), ("127.0.0.1", "::ffff:127.0.0.1", 0), ("127.0.0.1", "0.0.0.0", 1), ("127.0.0.1", "::", 2),
+    ("127.0.0.1", "127.0.0.2", None), ("::1", "::1", 0), ("::1", "::", 2), ("::1", "0.0.0.0", None), ("::1", "127.0.0.1", None)])
+def test_which_listener_an_address_reaches(address, bound, rank):
+    assert runtime._rank(address, runtime.procfs.Listener(proto="tcp", address=bound, port=1, path=None, inode=1)) == rank
+
+
+def test_a_nearer_listener_of_somebody_else_has_the_port():
+    """We listen on all addresses of IPv6 alone, which no table of the kernel says; another process on the one that is asked."""
+    with Process() as near, socket.create_server(("::", near.port), family=socket.AF_INET6):
+        context, target, listener = Context(), httpprobe.Target(host="127.0.0.1", port=near.port), {"path": None}
+        life, ours = runtime.started(context, near.pid), runtime.started(context, os.getpid())
+        assert runtime._holds(context, near.pid, life, target, listener)
+        assert not runtime._holds(context, os.getpid(), ours, target, listener)
+        assert runtime._holds(context, os.getpid(), ours, httpprobe.Target(host="::1", port=near.port), listener)
+        assert not runtime._holds(context, near.pid, life - 10, target, listener)  # another life
+        assert not runtime._holds(context, 1 << 30, None, target, listener)
+
+
+def test_a_unix_socket_that_was_bound_anew_gets_no_password(tmp_path):
+    path = str(tmp_path / "api.sock")
+    heads = []
+    with Server(guarded(BASIC), unix=path):
+        found = endpoint(0, unix=path, declared=True, served=None, authentication=True)
+        options = {"declared": [{"name": "api", "pprof": f"unix://{path}"}], "credentials": GIVEN, "kinds": ["goroutine"]}
+        assert one(found, **options)["takes"]
+        os.unlink(path)
+        script = ("import socket, sys, time; one = socket.socket(socket.AF_UNIX); one.bind(sys.argv[1]); one.listen(); "
+                  "print(flush=True); time.sleep(60)")
+        with subprocess.Popen([sys.executable, "-c", script, path], stdout=subprocess.PIPE) as mallory:
+            mallory.stdout.readline()
+            entry = one(found, **options)
+            mallory.kill()
+    assert entry["error"]["message"] == f"{path} is not held by a process of the service: no credentials were sent" and heads == []
+
+
+def test_no_password_for_who_takes_the_port_between_two_takes():
+    """The process lives on, and has closed its listener; or has given it up in the middle of a take."""
+    heads = []
+    with Server(guarded(BASIC)) as server:
+        first, _raw = collect(endpoint(server.port, served=None, authentication=True), credentials=GIVEN, kinds=["goroutine"])
+        assert first[0]["takes"] and first[0]["credentials"] == "basic"
+    with Process(server.port):
+        [entry] = again(first, credentials=GIVEN, kinds=["goroutine"])
+    assert entry["error"] == {"kind": "unauthorized", "message":
+                              f"127.0.0.1:{server.port} is not held by a process of the service: no credentials were sent"}
+    assert entry["credentials"] is None and heads == []
+
+
+def test_no_password_for_who_takes_the_port_in_the_middle_of_a_take(monkeypatch):
+    held = iter([True, True, False])
+    monkeypatch.setattr(runtime, "_holds", lambda *unused: next(held))
+    with Server(guarded(BASIC)) as server:
+        entry = one(endpoint(server.port, served=None, authentication=True), credentials=GIVEN, kinds=["goroutine", "allocs", "block"])
+    reason = f"127.0.0.1:{server.port} is not held by a process of the service: no credentials were sent"
+    assert server.connections == 1 and entry["takes"][0]["goroutines"]["total"] == TOTAL
+    assert [row for row in entry["takes"][0]["skipped"] if row["reason"] != "switched off"] == [
+        {"kind": "allocs", "reason": reason}, {"kind": "block", "reason": reason}]
+
+
+@pytest.mark.parametrize("way", ["variable", "URL"])
+def test_no_password_over_http_where_https_was_declared(way):
+    heads = []
+    with Server(guarded(BASIC, heads)) as server:
+        url = f"https://{'' if way == 'variable' else f'ops:{SECRET}@'}127.0.0.1:{server.port}"
+        entry = one(endpoint(server.port, declared=True, served=None, authentication=True, scheme="http"),
+                    declared=[{"name": "api", "pprof": url}], credentials=GIVEN if way == "variable" else [])
+    assert entry["error"] == {"kind": "certificate", "message": "declared as https, answers http"} and heads == []
+
+
+def test_a_password_of_the_url_of_metrics():
+    """Sent to who asks for it and is of the service, and to nobody else."""
+    page = http(b"# TYPE go_goroutines gauge\ngo_goroutines 12\n", content="text/plain")
+    heads = []
+
+    def answer(connection):
+        heads.append(connection.recv(4096))
+        connection.sendall(page if b"Authorization: " + BASIC in heads[-1] else http(b"", "401 Unauthorized"))
+
+    with Server(recorded()) as server, Server(answer) as other:
+        declared = [{"name": "api", "metrics": f"http://ops:{SECRET}@127.0.0.1:{other.port}/metrics"}]
+        good = one(endpoint(server.port), kinds=["goroutine", "metrics"], declared=declared)
+        assert good["takes"][0]["metrics"]["families"]["go_goroutines"] == 12 and failures(good) == {}
+        assert [b"uthorization" in head for head in heads] == [False, True]
+        bad = one(endpoint(server.port), kinds=["goroutine", "metrics"], declared=declared, services=[service(name="web")])
+    assert failures(bad)["metrics"] == {"kind": "unauthorized", "message":
+                                        f"127.0.0.1:{other.port} is not held by a process of the service: no credentials were sent"}
+    assert [b"uthorization" in head for head in heads] == [False, True, False] and SECRET not in json.dumps([good, bad])
+
+
+def let_in(data, kind):
+    """A service that asks for the password, and answers ``kind`` with ``data``."""
+    known = {**recorded(), BASE + kind: http(data)}
+
+    def answer(connection):
+        head = connection.recv(4096)
+        connection.sendall(known.get(head.split(b" ")[1].decode(), NOT_FOUND))
+
+    return answer
+
+
+@pytest.mark.parametrize("said", [SECRET, HEADER], ids=["password", "header"])
+@pytest.mark.parametrize("kind", ["heap", "mutex", "threadcreate"])
+def test_a_password_that_is_said_back_is_nowhere(kind, said):
+    types = {"heap": HEAP, "mutex": ("contentions", "delay")}.get(kind, (kind, said))
+    data = encoded(types, ([f"main.{said}.f 5", f"main.by{said} 9"], [7] * len(types)))
+    with Server(let_in(data, kind)) as server:
+        [entry], raw = collect(endpoint(server.port, served=None, authentication=True), credentials=GIVEN, kinds=[kind, "allocs"],
+                               raw=[kind, "allocs"])
+    [take] = entry["takes"]
+    assert SECRET not in json.dumps([entry, raw]) and HEADER not in json.dumps([entry, raw])
+    if kind != "threadcreate":
+        assert "main.[redacted].f" in json.dumps(entry)
+    shown = {row["kind"]: row for row in take["profiles"]}
+    assert (shown[kind]["valid"], shown[kind]["file"]) == (True, None)
+    assert shown[kind]["error"] == "not brought along: it holds a password or token"
+    assert [row["kind"] for row in raw] == ["allocs"] and shown["allocs"]["error"] is None
+
+
+def test_a_password_that_is_said_back_in_a_dump():
+    dump = (f"goroutine 1 [{SECRET}]:\nmain.{SECRET}()\n\t/src/{SECRET}.go:5 +0x1d\n"
+            f"created by main.{SECRET} in goroutine 2\n\t/a.go:3 +0x1\n\n")
+    known = {**recorded(), BASE + "goroutine?debug=2": http(dump.encode(), content="text/plain")}
+    with Server(known) as server:
+        entry = one(endpoint(server.port, served=None, authentication=True), credentials=GIVEN, kinds=["goroutine", "dump"])
+    assert entry["takes"][0]["dump"]["total"] == 1 and SECRET not in json.dumps(entry)
+    assert ["main.[redacted]", "/src/[redacted].go", 5, "own"] in [row for group in entry["groups"].values() for row in group["frames"]]
+
+
+def test_a_short_password_cuts_nothing_out():
+    data = encoded(HEAP, (["main.keep 5"], [7] * 4))
+    with Server(let_in(data, "heap")) as server:
+        [entry], raw = collect(endpoint(server.port, served=None, authentication=True), kinds=["heap"], raw=["heap"],
+                               credentials=[{"service": "api", "username": "ops", "password": "main"}])
+    assert entry["takes"][0]["heap"]["sites"][0]["function"] == "main.keep" and len(raw) == 1
+
+
+def test_a_name_is_cut_after_the_password_was_taken_out():
+    """Not in the middle of it."""
+    data = encoded(HEAP, (["x" * (runtime.NAME_LIMIT - 5) + SECRET + " 5"], [7] * 4))
+    with Server(let_in(data, "heap")) as server:
+        entry = one(endpoint(server.port, served=None, authentication=True), credentials=GIVEN, kinds=["heap"])
+    assert SECRET[:5] not in json.dumps(entry)
+
+
+@pytest.mark.parametrize("char", ["\x1b", "\a", "\r", "\n", "\x7f", "\x9b", "\u202e", "\u2066", "\u200b", "\u2028"], ids=ascii)
+def test_what_a_terminal_obeys_is_in_no_name(char):
+    data = encoded(HEAP, ([f"main.a{char}b 5", f"main.by{char} 9"], [7] * 4))
+    take = taken("heap", data)
+    [row] = take["heap"]["sites"]
+    assert (row["function"], row["caller"][0]) == ("main.a\ufffdb", "main.by\ufffd")
+
+
+@pytest.mark.parametrize("name", ["main.(*box[...]).put", "main.größe·1", "[libc.so.6]", "/usr/lib/日本語.go"])
+def test_names_that_are_names_stay(name):
+    assert runtime._clean(name) == name
+
+
+def test_no_secret_is_in_a_repr():
+    context = Context(credentials=GIVEN)
+    entry = {**endpoint(1), "prefix": "", "error": None, "credentials": None, "started": None}
+    job = runtime.Job(entry, [httpprobe.Target(host="h", port=1, authorization=BASIC.decode())], secrets=(SECRET, HEADER))
+    assert all(word not in repr([context, job]) for word in (SECRET, HEADER))
+
+
 @pytest.fixture
 def ca():
     return str(HERE / "runtime" / "endpoint" / "tls.pem")
@@ -619,6 +847,24 @@ class TestTls:
         entry = self.take()
         assert entry["error"]["kind"] == "certificate" and entry["takes"] == []
         assert entry["error"]["message"].startswith("the server's certificate is not good: self") and self.heads == []
+
+    def test_no_password_of_a_url_for_whom_nobody_vouches(self):
+        heads = []
+        with Server(guarded(BASIC, heads), tls=True) as server:
+            entry = one(endpoint(server.port, served=None, authentication=True, declared=True, scheme="https"),
+                        declared=[{"name": "api", "pprof": f"https://ops:{SECRET}@127.0.0.1:{server.port}"}])
+        assert entry["error"]["kind"] == "certificate" and heads == []
+
+    @pytest.mark.parametrize("verified", [True, False])
+    def test_who_shows_a_good_certificate_needs_no_process(self, ca, verified):
+        heads = []
+        with Server(guarded(BASIC, heads), tls=True) as server:
+            server._context.load_cert_chain(ca)
+            entry = one(endpoint(server.port, served=None, authentication=True, declared=True, scheme="https", pid=0), services=[],
+                        declared=[{"name": "api", "pprof": f"https://127.0.0.1:{server.port}"}], kinds=["goroutine"],
+                        credentials=[{**GIVEN[0], "ca_file": ca, "validate_certs": verified}])
+        assert (bool(entry["takes"]), bool(heads)) == (verified, verified)
+        assert verified or entry["error"]["message"].endswith("is not held by a process of the service: no credentials were sent")
 
     def test_unverified_when_told(self):
         assert self.take(validate_certs=False)["takes"][0]["goroutines"]["total"] == TOTAL
@@ -901,13 +1147,13 @@ print(json.dumps([runtime.process(context, os.getpid())["hwm"], found["error"], 
 
 
 def test_the_budget_holds_while_a_profile_is_decoded(monkeypatch):
-    real = profile.parse
+    real = profile.decode
 
     def slowly(data, **limits):
         time.sleep(1.1)
         return real(data, **limits)
 
-    monkeypatch.setattr(profile, "parse", slowly)
+    monkeypatch.setattr(profile, "decode", slowly)
     with Server(recorded()) as server:
         entry = one(endpoint(server.port), kinds=["heap", "block"], budget=1)
     [take] = entry["takes"]
