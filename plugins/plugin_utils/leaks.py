@@ -41,11 +41,21 @@ their difference, so an end may hide behind a birth. With Poisson births and end
 were 0.02, which is why fewer than 12 have to rise every time: 0.003 in 8. A leak of Poisson births passes the first with 98 %.
 Who waits in a handler for a message is left aside: he may do so for hours, and his like are as many as there are visitors.
 
+**How a leak is told from a pool that fills.** Workers that are started when they are first needed rise and stay as a leak does. But
+an idle worker waits for work (``IDLE``: on a receive, a select, a condition, between two polls in a sleep), never in a handler, and
+his like have a number at which they stop. So a rise of such goroutines of which the last third or sixth of the window has less than a
+quarter of an even rate's share, where 8 or more were due (Poisson: at most 1 came, p = 0.003), has ended: no finding, unless it is
+larger than a pool (``POOL``) and has gone on for longer than one takes to fill (``FILLS``: size / rate); then a leak's traffic may have
+paused, and it is a suspicion. So is what still rises at the end, but by a third of its first rate or less, and what is small and
+young and began with the window (``BEGUN``): 50 workers that come evenly within a minute and 50 goroutines that leak
+do not differ by anything that can be seen. A leak of even rate is likely as soon as it is larger or was there before.
+
 Fewer births than 8 are believed where none ended and the group is as large as its rate makes it over the life of the process:
 a steady group with so few births would have to have members that live half as long as the process has been running.
 """
 from __future__ import annotations
 
+import datetime
 import functools
 import math
 import re
@@ -57,8 +67,11 @@ from ansible_collections.goready.preflight.plugins.plugin_utils import innocents
 
 METHODS = ("certain", "likely", "suspicion")
 
-#: What a goroutine can wait for without end. IO, sleep, timers and system calls end by themselves or by their peer.
+#: What a goroutine can wait for without end. IO, sleep, timers and system calls end by themselves or by their peer; a loop that
+#: sleeps between two rounds is told by its waking up (:func:`_wakes`).
 BLOCKED = ("chan_send", "chan_receive", "select", "lock", "cond", "wait_group")
+#: What an idle worker of a pool waits in.
+IDLE = ("chan_receive", "select", "cond", "sleep")
 
 CHANCE = 0.005             # that steady traffic looks like this, with ids
 CHANCE_OF_COUNTS = 0.0001  # and without
@@ -70,6 +83,10 @@ STAYED = 0.9               # of what a window or a load has left, how much has t
 GROWTH = 0.2               # of the first count, where there are no ids
 EVEN = 3.0                 # times, by which the rates of both halves of the window may differ then
 LEFT_BEHIND = 50           # goroutines that a load leaves: more than the usual pool that it fills
+POOL = 64                  # workers of the usual pool that is filled bit by bit
+FILLS = 120.0              # seconds in which it is
+BEGUN = 0.25               # of its growth in the window that has to be there before it, for a rise that did not just begin
+ENDS = (8, 0.25)           # goroutines that the end of the window owes at least, and the share of them below which the rise has ended
 SLOW_WINDOW = 60.0         # seconds: below that a few births say nothing
 LIFE = 0.5                 # of the process's life that a slow rise has to explain
 SLOW = (2, 4)              # births from which a slow rise is a suspicion, and likely
@@ -141,6 +158,7 @@ class Snapshot:
     cut: frozenset[str]
     minutes: Mapping[str, int]
     waits: Mapping[str, Mapping[str, int]]
+    collected: tuple[float, ...] | None = None  # when garbage collections ended, on the clock of the takes; None: not known
 
     def count(self, members: Iterable[str]) -> int:
         return sum(self.counts.get(one, 0) for one in members)
@@ -190,6 +208,7 @@ class Leak:
     also: tuple[str, ...] = ()      # other functions of the same cause
     partner: str = ""               # where as many wait for a lock: a deadlock
     wakes: bool = False             # its goroutines are woken regularly: a ticker
+    fills: bool = False             # a suspicion because it may be a pool that fills
     firm: bool = False              # a suspicion with more than its number behind it
 
 
@@ -264,8 +283,20 @@ def snapshots(entry: Mapping[str, Any]) -> list[Snapshot]:
             {str(key): int(value) for key, value in (profile.get("counts") or {}).items()}, int(profile.get("left_out") or 0),
             ids if whole else None, alive if whole else frozenset(), cut,
             {str(key): int(value) for key, value in (dump.get("minutes") or {}).items() if value is not None},
-            waits))
+            waits, _collected(take)))
     return sorted(found, key=lambda one: one.clock)
+
+
+def _collected(take: Mapping[str, Any]) -> tuple[float, ...] | None:
+    """When the garbage collections that a take knows of ended, in seconds of its clock."""
+    memory = take.get("memory")
+    if not memory:
+        return None
+    try:
+        now = datetime.datetime.fromisoformat(str(take.get("at")).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
+    return tuple(float(take.get("clock") or 0.0) + pause[0] / 1e9 - now for pause in memory.get("pauses") or ())
 
 
 def chance(heads: int, tails: int) -> float:
@@ -333,6 +364,56 @@ def steadily(window: Sequence[Snapshot], members: Sequence[str], *, uptime: floa
                   and _even(low, floor))
         return Rise(low[-1].clock - low[0].clock, floor, None, None, enough), enough
     return None
+
+
+def ended(window: Sequence[Snapshot], members: Sequence[str]) -> bool:
+    """Whether a rise came to its end within the window: a pool that was filled (the module's head).
+
+    Nothing is told where the number falls, or goroutines end: others come and go on the same line, and their noise hides the end.
+    """
+    counts = [one.count(members) for one in window]
+    if any(later < earlier for earlier, later in zip(counts, counts[1:], strict=False)):
+        return False
+    followed = [one for one in window if one.followed(members)]
+    if len(followed) > 1 and changes(followed, members)[1]:
+        return False
+    last, seconds = window[-1], window[-1].clock - window[0].clock
+    for part in (3, 6):
+        since = next((one for one in reversed(window) if one.clock <= last.clock - seconds / part), None)
+        if since is None or seconds <= 0:
+            continue
+        due = (counts[-1] - counts[0]) * (last.clock - since.clock) / seconds
+        if due >= ENDS[0] and last.count(members) - since.count(members) < ENDS[1] * due:
+            return True
+    return False
+
+
+def fills(window: Sequence[Snapshot], members: Sequence[str]) -> str:
+    """What says that a rise of idle workers may be that of a pool: ``ended`` (it is full), ``slows``, ``young``; empty: nothing.
+
+    What ended but is larger than a pool and has gone on for longer is a leak whose traffic may have stopped: it ``slows``.
+    """
+    counts = [one.count(members) for one in window]
+    growth, seconds = counts[-1] - counts[0], window[-1].clock - window[0].clock
+    if growth <= 0 or seconds <= 0:
+        return ""
+    young = counts[-1] / growth * seconds < FILLS
+    if ended(window, members):
+        return "ended" if young or counts[-1] <= POOL else "slows"
+    if young and counts[-1] <= POOL and counts[0] < BEGUN * growth:
+        # Of what is no more than a suspicion, nobody at all where 5 were due is enough of an end (Poisson: p = 0.007).
+        due = growth * (window[-1].clock - window[-2].clock) / seconds
+        return "ended" if due >= 5 and counts[-1] == counts[-2] else "young"
+    half = len(window) // 2
+    slower = counts[half] - counts[0] > counts[-1] - counts[half]
+    return "slows" if len(window) > 3 and slower and growth >= 3 * ENDS[0] and not _even(window, counts) else ""
+
+
+def worker(group: Group) -> bool:
+    """Whether a goroutine may be an idle worker of a pool: it waits for work, not for ever, and in no request. What the standard
+    library waits in has a cause of its own."""
+    return (group.cls in IDLE and not group.in_handler and not _known(group)
+            and "nil chan" not in group.wait and "no cases" not in group.wait)
 
 
 def _thirds(window: Sequence[Snapshot]) -> list[Sequence[Snapshot]]:
@@ -404,15 +485,19 @@ class _Case:
     connected: list[str] = field(default_factory=list)
 
     def blocked(self) -> list[Group]:
-        """Groups that a leak can be, those of connections that move with their peers among them."""
-        return [one for one in self.groups.values() if one.cls in BLOCKED and not one.waits_for_peer]
+        """Groups that a leak can be, those of connections that move with their peers among them; of those that sleep own loops, which
+        go round for as long as somebody looks: one sleep of any length has an end."""
+        idle = [one for one in self.takes if one.phase == "idle"]
+        return [one for one in self.groups.values() if (one.cls in BLOCKED and not one.waits_for_peer) or
+                (one.cls == "sleep" and one.own and len(idle) > 2 and _wakes(idle, [one.fingerprint]))]
 
     def with_connection(self, group: Group, takes: Sequence[Snapshot]) -> bool:
         """Whether each goroutine of the group has a live connection beside it, whose number moves as its own does.
 
         A writer of a websocket beside its reader, a gRPC stream, the loop of an HTTP/2 connection: they live as long as a
         peer is connected, and clients that arrive are no leak. The other goroutine is known by its creator, or by running in
-        the function that made this one; without a dump by the receiver of its root's method. For what a handler waits for itself, it
+        the function that made this one, or by the receiver of its root's method: a hub starts the writer of a client that registers,
+        and the listener its reader. For what a handler waits for itself, it
         is the reader that net/http starts beside every request in work, which ends when the client goes away.
         """
         def follows(others: Iterable[Group]) -> bool:
@@ -430,12 +515,13 @@ class _Case:
         if group.innocent is not None or not group.frames:
             return False
         waiting = [one for one in self.groups.values() if one.waits_for_peer and (one.innocent is None or one.innocent.kind == "peer")]
-        maker = enclosing(group.created_by.function) if group.created_by else ""
-        if maker:
-            return follows(one for one in waiting if (one.created_by and enclosing(one.created_by.function) == maker) or
-                           any(enclosing(frame.function) == maker for frame in one.frames))
         root = _receiver(group.frames[-1].function)
-        return bool(root) and follows(one for one in waiting if one.frames and _receiver(one.frames[-1].function) == root)
+        if root and follows(one for one in waiting if one.frames and _receiver(one.frames[-1].function) == root):
+            return True
+        maker = enclosing(group.created_by.function) if group.created_by else ""
+        return bool(maker) and follows(
+            one for one in waiting if (one.created_by and enclosing(one.created_by.function) == maker) or
+            any(enclosing(frame.function) == maker for frame in one.frames))
 
 
 def _package(function: str) -> str:
@@ -561,14 +647,18 @@ def _risen(case: _Case, window: Sequence[Snapshot], after: Sequence[Snapshot], m
     if any(case.with_connection(one, window) for one in members):
         case.connected.append(line)
         return None
+    pool = fills(window, names) if all(worker(one) for one in members) else ""
     if any(_filling(one, rise) for one in members):
         believed = False
+    if believed and pool == "ended":
+        case.watched.append(f"{line}, and the rise ended within the window: a pool that was filled")
+        return None
     if not believed or (not rise.sure and not group.own):
         case.watched.append(line)
         return None
     count = (after or window)[-1].count(names) or rise.counts[-1]
-    return Leak(enclosing(frame.function), "likely" if rise.sure else "suspicion", frame, tuple(names), count, rise,
-                wakes=_wakes(window, names), firm=rise.never_fell)
+    return Leak(enclosing(frame.function), "likely" if rise.sure and not pool else "suspicion", frame, tuple(names), count, rise,
+                wakes=_wakes(window, names), firm=rise.never_fell and not pool, fills=bool(pool))
 
 
 def _filling(group: Group, rise: Rise) -> bool:
@@ -593,10 +683,39 @@ def _stays_after(window: Sequence[Snapshot], after: Sequence[Snapshot], names: S
 
 
 def _wakes(window: Sequence[Snapshot], names: Sequence[str]) -> bool:
-    """Whether goroutines that have lived through the window show no minutes of waiting while others do: something wakes them."""
-    last = window[-1]
-    return (window[-1].clock - window[0].clock >= 110 and bool(last.minutes) and not any(name in last.minutes for name in names)
-            and bool(window[0].of(names) & last.alive))
+    """Whether goroutines that have lived through the window show no minutes of waiting while others do: something wakes them.
+
+    Minutes count from the first garbage collection after the wait began (src/runtime/mgcmark.go, markroot sets waitsince), so one has
+    to have ended within the window, a minute before its last take: whoever had waited since would show it.
+    """
+    first, last = window[0], window[-1]
+    if last.collected is not None and not any(first.clock < moment < last.clock - 60 for moment in last.collected):
+        return False
+    return (last.clock - first.clock >= 110 and bool(last.minutes) and not any(name in last.minutes for name in names)
+            and bool(first.of(names) & last.alive))
+
+
+def growing(groups: Mapping[str, Group], window: Sequence[Snapshot]) -> tuple[list[str], list[tuple[int, Frame, bool]]]:
+    """(the groups that belong to no connection, the places of theirs that rise by themselves, the largest rise first).
+
+    A place is its growth, its frame, and whether it may be a pool that fills. Goroutines of any class count, but their rise has to
+    be more than chance by the same rules: where traffic grows, other goroutines are there each time.
+    """
+    case = _Case(groups, window, None)
+    ends = [window[0], window[-1]]
+    members = [name for name, group in groups.items()
+               if not (group.waits_for_peer or (group.innocent is not None and group.innocent.kind in ("connection", "pool")))
+               and not (window[-1].count([name]) and case.with_connection(group, ends))]
+    places: dict[tuple[str, str, str, int], list[str]] = {}
+    for name in members:
+        places.setdefault((groups[name].cls, *place(groups[name])), []).append(name)
+    found = []
+    for names in places.values():
+        compared = steadily(window, names)
+        pool = fills(window, names) if all(worker(groups[name]) for name in names) else ""
+        if compared is not None and compared[1] and pool != "ended":
+            found.append((window[-1].count(names) - window[0].count(names), blame(groups[names[0]]), bool(pool)))
+    return members, sorted(found, key=lambda one: (-one[0], str(one[1])))
 
 
 def _left_behind(case: _Case, before: Snapshot, load: Sequence[Snapshot], after: Sequence[Snapshot], sure: set[str]) -> list[Leak]:
@@ -722,7 +841,8 @@ def _by_function(case: _Case, leaks: Sequence[Leak]) -> list[Leak]:
         members = tuple(dict.fromkeys(member for part in parts for member in part.members))
         rise = _sum([part.rise for part in parts if part.rise is not None])
         merged.append(replace(parts[0], members=members, count=sum(part.count for part in parts), rise=rise,
-                              wakes=any(part.wakes for part in parts), firm=any(part.firm for part in parts)))
+                              wakes=any(part.wakes for part in parts), firm=any(part.firm for part in parts),
+                              fills=parts[0].fills))
     for first, other in _TOGETHER:
         main = next((leak for leak in merged if leak.function == first), None)
         if main is not None:

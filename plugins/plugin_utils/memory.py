@@ -20,6 +20,10 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.engine import lo
 Take = Mapping[str, Any]
 MIB = 1 << 20
 
+# What the taking of profiles allocates: it writes each one through gzip (runtime/pprof, proto.go), and its buffers stay in use for a
+# moment. gzip of the service's own is called by code of its own, which the facts name as the caller.
+_PROFILING = ("runtime/pprof.", "net/http/pprof.", "compress/flate.", "compress/gzip.")
+
 # The runtime's histograms of its pauses as the Prometheus client names them: Go >= 1.22 first, the older name after it.
 KEPT = 0.2  # of what a site allocates in a window: more is no request of some seconds
 PAUSE_FAMILIES = ("go_sched_pauses_total_gc_seconds", "go_gc_pauses_seconds")
@@ -87,6 +91,23 @@ def heaps(takes: Iterable[Take]) -> list[Heap]:
         kept = max(0, (whole(stats.get("HeapIdle")) or 0) - (whole(stats.get("HeapReleased")) or 0))
         found.append(Heap(clock, inuse, alloc, goal, kept, cycles, bool(lookup(take, "memory.forced_gc"))))
     return found
+
+
+def levels_off(heaps: Sequence[Heap], values: Sequence[int]) -> bool:
+    """Whether a growth had ended by the last reading: its last step is less than a quarter of an even rate's. Where no cycle
+    ended in it and no GC was forced, the step says nothing."""
+    if len(heaps) < 3 or (heaps[-1].cycles == heaps[-2].cycles and not heaps[-1].forced):
+        return False
+    seconds = heaps[-1].clock - heaps[0].clock
+    due = (values[-1] - values[0]) * (heaps[-1].clock - heaps[-2].clock) / max(seconds, 0.001)
+    return due > 0 and values[-1] - values[-2] < 0.25 * due
+
+
+def steady(heaps: Sequence[Heap], values: Sequence[int]) -> bool:
+    """Whether four steps or more all rise at about one rate (three times the lowest at most)."""
+    rates = [(later - earlier) / max(after.clock - before.clock, 0.001)
+             for earlier, later, before, after in zip(values, values[1:], heaps, heaps[1:], strict=False)]
+    return len(rates) >= 4 and min(rates) > 0 and max(rates) <= 3 * min(rates)
 
 
 def cycles_after(takes: Iterable[Take], moment: float | None) -> int:
@@ -243,13 +264,15 @@ def grown_sites(before: Take, after: Take) -> list[tuple[Mapping[str, Any], int]
     """(site, bytes) of the allocation sites that hold more in the second take than in the first, the largest first.
 
     Sites are functions and lines; one that only the second take lists counts whole where the first one's list was not cut.
-    Entries that differ by their caller only are one site, under the caller that holds most of it.
+    Entries that differ by their caller only are one site, under the caller that holds most of it. Sites of the profiling itself are
+    left out.
     """
     first, last = sites_of(before), sites_of(after)
     if not first:
         return []
     grown = [(site, int(site["inuse_bytes"]) - int(first.get(key, {}).get("inuse_bytes") or 0)) for key, site in last.items()]
-    return sorted(((site, more) for site, more in grown if more > 0), key=lambda pair: (-pair[1], _site(pair[0])))
+    return sorted(((site, more) for site, more in grown if more > 0 and not of_profiling(site)),
+                  key=lambda pair: (-pair[1], _site(pair[0])))
 
 
 def sites_of(take: Take) -> dict[tuple[str, str, int], Mapping[str, Any]]:
@@ -263,6 +286,11 @@ def sites_of(take: Take) -> dict[tuple[str, str, int], Mapping[str, Any]]:
         merged[key] = {**sites[largest],
                        **{name: sum(int(site.get(name) or 0) for site in sites) for name in ("inuse_bytes", "alloc_bytes")}}
     return merged
+
+
+def of_profiling(site: Mapping[str, Any]) -> bool:
+    """Whether a site is the profiling's own: no code of the program or its dependencies called it."""
+    return str(site.get("function")).startswith(_PROFILING) and not ours(site)
 
 
 def ours(site: Mapping[str, Any]) -> bool:

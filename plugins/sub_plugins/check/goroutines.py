@@ -108,7 +108,7 @@ _BY_CLASS = {
         "Let the sender close the channel when it is through (defer close(jobs)), call every cancel function (defer cancel()), and receive "
         "in a select with <-ctx.Done()."),
     "select": _Cause(
-        "none of its cases will come, and it has none that ends it: a missing cancel",
+        "it has no case that ends it, or that case never comes: a missing cancel",
         "Add a case for <-ctx.Done() and see that the context is cancelled (defer cancel()); close the channels that it waits for."),
     "lock": _Cause(
         "the lock is held and not given back: a return or panic before Unlock, a lock taken twice, two locks taken in opposite order, or a "
@@ -124,8 +124,12 @@ _BY_CLASS = {
         "defer wg.Done() as the first line of each goroutine, Add before it is started (or WaitGroup.Go from Go 1.25)."),
 }
 _TICKER = _Cause(
-    "a loop around a ticker or timer is started again and again, and nothing ends it",
+    "it goes round and is never ended: a loop around a ticker or timer that is started again and again",
     "Give the loop a case for <-ctx.Done() or a stop channel, defer ticker.Stop(), and start it once.")
+_SLEEPER = _Cause(
+    "it goes round and is never ended: a loop that sleeps between two rounds and is started again and again",
+    "Replace time.Sleep by a select of <-ctx.Done() and a ticker (defer ticker.Stop()), and start the loop once, or cancel the context "
+    "when its work is done.")
 
 
 # What the program calls its function is a hint where the stack alone does not tell two causes apart: a profile shows neither
@@ -159,6 +163,8 @@ def _cause(leak: Leak, groups: Sequence[Group], profiled: bool) -> _Cause:
         return _NIL[group.cls]
     if "no cases" in group.wait:
         return _NO_CASES
+    if group.cls == "sleep":
+        return _SLEEPER
     if leak.wakes and group.cls in ("select", "chan_receive"):
         return _TICKER
     name = leaks.enclosing(_where(group).function).rpartition(".")[2]
@@ -310,6 +316,9 @@ _HINT = ("Let every goroutine end: a context that is cancelled, a channel that i
            "snapshots; between them goroutines are only counted) each is followed, requests in work are other ones each time. Without, "
            "above dump_limit, the rise must be one that chance gives in less than 1 of 10,000 cases and a fifth at least, or the "
            "number never fell in 12 steps and rose by 24 (by 12: suspicion, medium), which chance gives in 7 (20) of 10,000. "
+           "Loops that sleep count where they are seen to go round. Goroutines that may be idle workers (on a receive, a select, a "
+           "condition, in a sleep) are none where their rise ended within the window, and a suspicion (low) where it slows down, or where "
+           "no more than 64 came since the window began, in less than 2 minutes: a pool that fills looks the same. "
            "What a load leaves behind counts too, as medium where it did not go on growing "
            "while the load lasted (a pool does that): from 50. (c) *Suspicion* (low), where there is no goroutineleak profile: "
            "`suspicious` goroutines of own code at one source line, unless ids or ages show that they are work that goes on. Not a "
@@ -366,7 +375,8 @@ def _leak(endpoint: Endpoint, diagnosis: Diagnosis, leak: Leak) -> Outcome:
         reason = f"{blocked}: likely, {_proof(rise)}. Their number rose {_since(rise)}."
     else:
         severity = "medium" if leak.firm else "low"
-        why = ("more than usual wait at one line" if rise is None or not (rise.births or rise.never_fell) else
+        why = ("a leak, or a pool that fills" if leak.fills else
+               "more than usual wait at one line" if rise is None or not (rise.births or rise.never_fell) else
                "their number never fell" if rise.never_fell else "their number rises, too little to be sure")
         reason = f"{blocked}: suspicion, {why}." + (f" Their number rose {_since(rise)}." if rise is not None else "")
     actual: dict[str, Any] = {"method": leak.method, "goroutines": leak.count, "function": at.function, "class": group.cls}
@@ -440,7 +450,8 @@ def _ids(diagnosis: Diagnosis, group: Group) -> list[str]:
             reasons = ", ".join(f"{what} {count}" for what, count in (one.waits.get(group.fingerprint) or {}).items())
             more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
             return [f"goroutines {', '.join(map(str, ids[:SHOWN_IDS]))}{more}: "
-                    + (f"the oldest waits for {minutes} minutes at least" if minutes is not None else "no age is shown")
+                    + ("no age is shown" if minutes is None else
+                       f"the oldest waits for {minutes} {'minute' if minutes == 1 else 'minutes'} at least")
                     + (f"; {reasons}" if reasons else "")]
     return []
 
@@ -567,7 +578,9 @@ def count(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         "number is this project's early warning, not a law: it is a threshold.",
     judged="The snapshots of phase idle are two consecutive windows (their first, middle and last); goroutines that wait for a peer or "
            "live beside a connection are not counted, what a load does is not compared. It fails where the number grows in both windows by "
-           "more than `percent` an hour beyond the error, and the growth is no chance (the rules of goroutines.leaked). Where the error, "
+           "more than `percent` an hour beyond the error, and one place at least rises by itself, which is named (the rules of "
+           "goroutines.leaked): traffic that grows is other goroutines each time. A pool that may still fill is unknown (info). Where the "
+           "error, "
            "two standard deviations of what came and went, is larger than the threshold, the result is unknown (info) and says how long a "
            "window this service needs: one goroutine more of 100 within a minute is 60 % an hour, and may be a request. It passes where "
            "growth above the threshold is excluded, or where the number falls.",
@@ -590,8 +603,7 @@ def _growth(endpoint: Endpoint, idle: Sequence[Snapshot], limit: float) -> Outco
         told = f" ({evidence[0]})" if evidence else ""
         return unknown(f"Two consecutive windows need 3 snapshots of one life of the process; there are {len(idle)}{told}.",
                        subject=subject, severity="info", evidence=evidence)
-    groups = leaks.groups_of(endpoint.facts)
-    members = [name for name, group in groups.items() if not _of_a_connection(group)]
+    members, places = leaks.growing(leaks.groups_of(endpoint.facts), idle)
     chosen = [idle[0], idle[len(idle) // 2], idle[-1]]
     # What is left out of the bounded list of groups is counted too: it belongs to no connection that is known of.
     counts = [one.count(members) + one.left_out for one in chosen]
@@ -609,9 +621,17 @@ def _growth(endpoint: Endpoint, idle: Sequence[Snapshot], limit: float) -> Outco
     numbers = f"{counts[0]} -> {counts[1]} -> {counts[2]} goroutines in {_span(seconds)}"
     sentence = f"{numbers}: {words}"
     actual = {"percent_per_hour": round(rate, 2), "error": round(error, 2)}
-    compared = leaks.steadily(idle, members, uptime=None)
-    if counts[0] < counts[1] < counts[2] and rate - error > limit and compared is not None and compared[1]:
-        return failed(f"{sentence}; {limit:g} are accepted.", subject=subject, actual=actual, expected=limit, evidence=evidence)
+    grows = counts[0] < counts[1] < counts[2] and rate - error > limit
+    sure = [place for place in places if not place[2]]
+    if grows and sure:
+        more, frame, _fills = sure[0]
+        others = f", the most of {len(sure)} places" if len(sure) > 1 else ""
+        return failed(f"{sentence}; {limit:g} are accepted. {more} more are in {_short(frame)}{others}.", subject=subject, actual=actual,
+                      expected=limit, evidence=[*(f"{number} more in {where}" for number, where, _fills in sure[:SHOWN_GROUPS]), *evidence])
+    if grows and places:
+        return unknown(f"{numbers}: a leak, or a pool that fills, in {_short(places[0][1])}; a longer window tells.", subject=subject,
+                       severity="info", actual=actual, expected=limit, evidence=[words, *evidence],
+                       remediation=Remediation(hint="Look again when the service has run under its usual traffic for some minutes."))
     if rate + error <= limit or (counts[2] < counts[0] and rate + error <= 0):
         return passed(f"{sentence}; {limit:g} are accepted.", subject=subject, actual=actual, expected=limit, evidence=evidence)
     # The noise of a stationary number does not grow with the window: a longer one makes the same error a smaller rate.

@@ -37,6 +37,9 @@ NOISE = 0.05
 NOISE_FORCED = 0.02
 # Seconds: a process that has run for less may still fill its caches.
 YOUNG = 600.0
+# Seconds: and of one that has run for less, or for less than half of the window, nothing is known: a cache begins as a leak does.
+BEGINS = 60.0
+ENDED = "the growth ended within the window, as that of a cache that is full: its last step is below a quarter of an even rate's"
 # Snapshots that rise by chance, one after the other, in one of 720 windows only.
 CERTAIN = 6
 # Of a service whose GOMEMLIMIT is reached to this share, the collector's work is that limit's doing. The runtime itself keeps
@@ -129,7 +132,9 @@ def _with_heap(takes: Sequence[Take]) -> list[Take]:
            "so garbage that waits for its collection is no growth. It fails where no snapshot is below the one before, the growth is above "
            "`floor` and 5 % (after forced GCs a quarter of it and 2 %), and its rate above `per_hour`. Where HeapInuse rose and no GC ran "
            "between the snapshots nothing is known: unknown, as info. Of a process that was started less than 10 minutes before it is "
-           "medium. Where what grew is at sites that free most of what they allocate (less than a fifth is kept) it may be requests in "
+           "medium; where it had run for less than a minute or half of the window, it is unknown, as info, unless 4 steps rose at about "
+           "one rate. Growth whose last step is below a quarter of an even rate's has ended: a cache that was filled. "
+           "Where what grew is at sites that free most of what they allocate (less than a fifth is kept) it may be requests in "
            "work: unknown, as info, unless 6 snapshots rose. Under load the heap may be `load_ratio` times "
            "the idle one, or `load_floor` above it: beyond both it fails as medium, because it is a matter of size, "
            "not of a leak (what stays is memory.returns_after_load). The allocation sites that hold more than before are named, from the "
@@ -172,13 +177,14 @@ def _heap_growth(facts: Facts, endpoint: Endpoint, policy: Policy) -> Outcome:
     outcome = _risen(endpoint, policy, idle, forced, percent, evidence) or _under_load(endpoint, policy, idle, load, evidence)
     if outcome is not None:
         return outcome
+    ended = ENDED in evidence
     if forced:
         grown = values[-1] - values[0]
-        reason = f"{_short(forced)} {'did not grow' if grown <= 0 else f'grew by {size(grown)}, which is noise or slow'} (" \
-                 f"{size(values[0])} to {size(values[-1])} in {span(seconds)})"
+        how = "did not grow" if grown <= 0 else f"grew by {size(grown)}, {'and then no more' if ended else 'which is noise or slow'}"
+        reason = f"{_short(forced)} {how} ({size(values[0])} to {size(values[-1])} in {span(seconds)})"
     else:
-        reason = f"live heap did not grow noticeably: its goal NextGC went from {size(idle[0].goal)} to {size(idle[-1].goal)}, the " \
-                 f"{_short(forced)} from {size(values[0])} to {size(values[-1])}, in {span(seconds)}"
+        reason = f"live heap did not {'go on growing' if ended else 'grow noticeably'}: its goal NextGC went from {size(idle[0].goal)} to" \
+                 f" {size(idle[-1].goal)}, the {_short(forced)} from {size(values[0])} to {size(values[-1])}, in {span(seconds)}"
     return passed(f"Without load the {reason}.", subject=subject, actual=values[-1], expected=_limit(policy), evidence=evidence)
 
 
@@ -232,6 +238,9 @@ def _risen(endpoint: Endpoint, policy: Policy, idle: Sequence[Heap], forced: boo
     rate = _rate(judged, seconds)
     if not rises or rate <= float(policy.threshold(heap_growth, "per_hour")):
         return None
+    if memory.levels_off(idle, judged):
+        evidence.append(ENDED)
+        return None
     named = ""
     if len(takes) > 1:
         evidence, named = evidence + _sites(takes[0], takes[-1]), _named(takes[0], takes[-1])
@@ -243,6 +252,10 @@ def _risen(endpoint: Endpoint, policy: Policy, idle: Sequence[Heap], forced: boo
                        f"requests in work; {CERTAIN} snapshots tell.", subject=endpoint.subject, evidence=evidence, severity="info",
                        remediation=_LONGER)
     ran = memory.age(endpoint.facts, endpoint.of("idle")[0])
+    if ran is not None and ran < max(BEGINS, seconds / 2) and not memory.steady(idle, judged):
+        return unknown(f"Without load the {_short(forced) if forced else 'live heap'} grew {by}{named}, of a process that was started "
+                       f"{span(ran)} before: its caches may still fill.", subject=endpoint.subject, evidence=evidence, severity="info",
+                       remediation=_LONGER)
     young = ran is not None and ran < YOUNG
     caches = f" It was started {span(ran)} before: its caches may still fill." if young and ran is not None else ""
     return failed(f"Without load the {_short(forced) if forced else 'live heap'} grew {by}{named}.{caches}", subject=endpoint.subject,

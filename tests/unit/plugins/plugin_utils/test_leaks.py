@@ -4,6 +4,7 @@
 """Which goroutines leak: simulated processes whose goroutines are known, and what real services of five builds sent."""
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import random
@@ -472,6 +473,115 @@ def test_a_recorded_window_of_which_some_takes_have_ids(version, dumps):
     assert set(named) <= sites and (dumps != (1, 3) or len(whole - set(named)) <= 0.07 * len(whole))
 
 
+# ------------------------------------------------------------------------------------------------------- pools that fill
+
+SHORT = tuple(FIRST + 5 * index for index in range(10))
+# What real pools showed over 45 and 55 s, and how far apart their takes were.
+FILLED = {
+    "saturates": (9, 31, 38, 42, 45, 46, 48, 49, 49, 49), "one-after-the-other": (4, 17, 24, 32, 39, 45, 50, 50, 50, 50),
+    "starts-at-once": (0, 50, 50, 50, 50, 50, 50, 50, 50, 50), "just-now": (0, 7, 14, 21, 28, 35, 42, 47, 50, 50),
+    "of-two-hundred": (0, 40, 80, 120, 160, 190, 200, 200, 200, 200),
+}
+FILLING = {"evenly": (2, 8, 13, 19, 24, 30, 36, 41, 47, 52), "slows": (80, 120, 150, 170, 180, 186, 190, 194, 198, 202)}
+
+
+def numbered(counts: tuple[int, ...], cls: str = "chan_receive", frames: Any = None, wait: str | None = None) -> World:
+    """A world with so many of a group at the takes of SHORT, none of which ends."""
+    world = World(started=FIRST - 146)
+    name = world.group("pool", cls, frames or stack("main.(*pool).worker"), wait=wait)
+    for time, before, count in zip(SHORT, (0, *counts), counts, strict=False):
+        world.at(name, *[time - 1] * (count - before))
+    return world
+
+
+@pytest.mark.parametrize("dumps", [(), (0, 5, 9)])
+@pytest.mark.parametrize("counts", FILLED.values(), ids=FILLED)
+@pytest.mark.parametrize("cls", leaks.IDLE[:3])
+def test_a_pool_that_was_filled_is_no_leak(cls, counts, dumps):
+    diagnosis = leaks.find(counted(numbered(counts, cls), dumps, SHORT), suspicious=10**6)
+    assert diagnosis.leaks == ()
+
+
+@pytest.mark.parametrize("counts", FILLING.values(), ids=FILLING)
+def test_a_pool_that_still_fills_is_a_suspicion(counts):
+    (leak,) = leaks.find(counted(numbered(counts), (0, 5, 9), SHORT), suspicious=10**6).leaks
+    assert (leak.method, leak.fills, leak.firm) == ("suspicion", True, False)
+
+
+@pytest.mark.parametrize(("cls", "frames", "wait"), [
+    ("chan_send", None, None), ("lock", None, None), ("wait_group", None, None), ("chan_receive", None, "chan receive (nil chan)"),
+    ("select", None, "select (no cases)"), ("select", [("database/sql.(*Rows).awaitDone", "/go/sql.go", 7, "std")], None),
+    ("chan_receive", [*stack("main.get"), ("net/http.(*conn).serve", "/go/server.go", 2, "std")], None),
+])
+@pytest.mark.parametrize("counts", [FILLED["saturates"], FILLING["evenly"]], ids=["filled", "filling"])
+def test_who_waits_for_no_work_is_no_worker_of_a_pool(cls, frames, wait, counts):
+    (leak,) = leaks.find(counted(numbered(counts, cls, frames, wait), (0, 5, 9), SHORT), suspicious=10**6).leaks
+    assert (leak.method, leak.fills) == ("likely", False)
+
+
+@pytest.mark.parametrize(("every", "before"), [(0.5, 0), (0.5, 20), (1, 15), (1, 100), (3, 40), (3, 400)])
+def test_a_leak_of_even_rate_that_is_large_or_was_there_before_stays_likely(every, before):
+    """Of a wait as an idle worker's, within 45 s."""
+    world = World(started=FIRST - 146)
+    name = world.group("leak", "select", stack("main.leak"))
+    world.at(name, *[FIRST - 1] * before)
+    world.leak(name, every, FIRST, FIRST + 46)
+    assert judged(world, (0, 5, 9), SHORT) == {"main.leak": "likely"}
+
+
+def test_of_leaks_at_random_times_few_are_taken_for_pools():
+    """Births at random, at a mean rate that is even: 30 to 200 in the window, a part of them before it."""
+    source, silent, whole = random.Random(4), 0, 300
+    for _unused in range(whole):
+        number = source.choice((30, 60, 200))
+        world = World(started=FIRST - 146)
+        name = world.group("leak", "select", stack("main.leak"))
+        world.at(name, *[FIRST - 1] * 30, *[FIRST + source.uniform(0, 45) for _one in range(number)])
+        silent += judged(world, (0, 5, 9), SHORT) == {}
+    assert silent <= 0.02 * whole
+
+
+def test_a_large_leak_whose_traffic_paused_is_a_suspicion():
+    """248 at the end, at a rate that makes it three minutes old: more than a pool that fills."""
+    counts = (162, 180, 198, 216, 228, 238, 247, 248, 248, 248)
+    (leak,) = leaks.find(counted(numbered(counts), (0, 5, 9), SHORT), suspicious=10**6).leaks
+    assert (leak.method, leak.fills) == ("suspicion", True)
+
+
+# ------------------------------------------------------------------------------------------------------- loops that sleep
+
+def _sleeping(life: float = FOREVER, every: float = 2, origin: str = "own") -> World:
+    """Goroutines in a sleep beside a pool that waits for minutes."""
+    world = World(started=START)
+    name = world.group("poll", "sleep", [("time.Sleep", "/go/time.go", 300, "std"), *stack("main.poll", origin)])
+    for index in range(int(260 / every)):
+        world.at(name, FIRST - 139 + every * index, life=life)
+    world.constant(world.group("pool", "chan_receive", stack("main.worker")), 4)
+    return world
+
+
+# (life, how often, minutes, collections in seconds since the first take, whose code, wanted)
+@pytest.mark.parametrize(("life", "every", "minutes", "collected", "origin", "wanted"), [
+    (FOREVER, 2, {"pool": 600}, None, "own", {"main.poll": "likely"}), (FOREVER, 2, {"pool": 600}, [30], "own", {"main.poll": "likely"}),
+    (FOREVER, 2, {"pool": 600}, [-10, 90], "own", {}), (FOREVER, 2, {"pool": 600}, [], "own", {}),
+    (FOREVER, 2, {"pool": 600, "poll": 2}, [30], "own", {}), (FOREVER, 2, {}, [30], "own", {}),
+    (FOREVER, 2, {"pool": 600}, [30], "dependency", {}), (30, 2, {"pool": 600}, [30], "own", {}), (0.1, 2, {"pool": 600}, [30], "own", {}),
+    (FOREVER, 1000, {"pool": 600}, [30], "own", {}),
+], ids=["loop", "loop-collected", "no-collection-to-tell", "no-collection", "one-long-sleep", "no-minutes", "not-own", "short-sleeps",
+        "requests", "constant"])
+def test_loops_that_sleep_are_told_by_their_waking_up(life, every, minutes, collected, origin, wanted):
+    entry = counted(_sleeping(life, every, origin), minutes=minutes)
+    for take in entry["takes"]:
+        if take["dump"] and collected is not None:
+            begin = datetime.datetime.fromisoformat(entry["takes"][0]["at"]).timestamp()
+            take["memory"] = {"pauses": [[(begin + second) * 1e9, 1000] for second in collected]}
+    assert methods(leaks.find(entry, suspicious=10**6)) == wanted
+
+
+def test_a_window_of_less_than_a_minute_tells_nothing_of_loops_that_sleep():
+    assert judged(_sleeping(), (0, 5, 9), SHORT, minutes={"pool": 600}) == {}
+
+
 # ------------------------------------------------------------------------------------------------------- load
 
 LOADED = (FIRST, FIRST + 60, FIRST + 120, FIRST + 140, FIRST + 160, FIRST + 200, FIRST + 260)
@@ -530,6 +640,18 @@ def test_clients_that_arrive_are_no_leak(dump):
     assert diagnosis.leaks == ()
     assert diagnosis.connected == ("main.(*Client).writePump (src/ws.go:70): 60 -> 120 -> 180 in 120 s",)
     assert found(world, WINDOW[:1], suspicious=50, dump=dump).leaks == ()
+
+
+@pytest.mark.parametrize(("readers", "wanted"), [(True, {}), (False, {"main.(*Client).writePump": "likely"})])
+def test_a_hub_that_starts_the_writers_of_its_clients(readers, wanted):
+    """The writer is made by the hub, the reader by the listener: they are of one type."""
+    world = World(started=START)
+    world.leak(world.group("writer", "chan_receive", WRITER, ("main.(*hub).run", "/src/hub.go", 9, "own")), 1, FIRST - 60, FIRST + 121)
+    reader = world.group("reader", "io", READER, ("main.main", "/src/main.go", 9, "own"))
+    world.constant(reader, 200)
+    if readers:
+        world.leak(reader, 1, FIRST - 60, FIRST + 121)
+    assert judged(world) == wanted
 
 
 def test_writers_that_outlive_their_clients_are_a_leak():

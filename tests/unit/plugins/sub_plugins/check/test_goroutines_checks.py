@@ -17,6 +17,7 @@ from goroutine_world import MADE, OWN, World
 FIRST = 37_000.0
 WINDOW = (FIRST, FIRST + 60, FIRST + 120)
 ONCE = WINDOW[:1]
+SHORT = tuple(FIRST + 5 * index for index in range(10))
 
 
 def facts(*entries: dict[str, Any]) -> dict[str, Any]:
@@ -118,9 +119,34 @@ def test_a_loop_that_wakes_up_is_told_from_one_that_waits(judge):
     world = leaking("select", own("main.run"))
     world.constant(world.group("pool", "chan_receive", [own("main.jobs")]), 4)
     entry = facts(world.endpoint(WINDOW, minutes={"pool": 600}))
-    assert "a loop around a ticker" in judge("goroutines.leaked", entry, profile="deep")["api main.run"].remediation.hint
+    assert "it goes round and is never ended: a loop around a ticker" in judge("goroutines.leaked", entry, profile="deep")[
+        "api main.run"].remediation.hint
     entry = facts(world.endpoint(WINDOW, minutes={"pool": 600, "leak": 2}))
     assert "a missing cancel" in judge("goroutines.leaked", entry, profile="deep")["api main.run"].remediation.hint
+
+
+def test_a_loop_that_sleeps_and_is_never_ended(judge):
+    world = leaking("sleep", std("time.Sleep"), own("main.poll"))
+    world.constant(world.group("pool", "chan_receive", [own("main.jobs")]), 4)
+    result = judge("goroutines.leaked", facts(world.endpoint(WINDOW, minutes={"pool": 600})), profile="deep")["api main.poll"]
+    assert result.reason == ("90 goroutines wait in a sleep in main.poll (api/main.go:12): likely, none of them has ended. Their number "
+                             "rose from 30 to 90 in 2 min (1,800 an hour, give or take 465).")
+    assert result.remediation.hint.startswith("Usual cause: it goes round and is never ended: a loop that sleeps between two rounds")
+
+
+def test_a_pool_that_fills_is_called_so(judge):
+    world = World()
+    world.at(world.group("pool", "chan_receive", [own("main.worker")]), *[FIRST + 0.01 + index * 0.9 for index in range(50)])
+    (result,) = judge("goroutines.leaked", facts(world.endpoint(SHORT)), profile="deep").values()
+    assert (result.status, result.severity) == ("fail", "low")
+    assert result.reason == ("50 goroutines wait on a channel receive in main.worker (api/main.go:12): suspicion, a leak, or a pool that "
+                             "fills. Their number rose from 0 to 50 in 45 s (4,000 an hour, give or take 1,130).")
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(1, "for 1 minute at least"), (2, "for 2 minutes at least")])
+def test_one_minute(minutes, said, judge):
+    result = judge("goroutines.leaked", facts(leaking("lock").endpoint(WINDOW, minutes={"leak": minutes})), profile="deep")["api main.wait"]
+    assert said in "\n".join(result.evidence)
 
 
 def test_what_the_leak_profile_does_not_list_is_still_reached(judge):
@@ -368,9 +394,11 @@ def steady(number: int, *, hours: float = 120 / 3600, more: tuple[int, int] = (0
      "100 -> 100 -> 100 goroutines in 2 min: the window is too short to tell 0.7 % an hour."),
     (lambda: steady(100, hours=4), "pass", "high", "100 -> 100 -> 100 goroutines in 4 h: 0 % an hour, give or take 0.5; 0.7 are accepted."),
     (lambda: steady(100, more=(10, 10)), "fail", "high",
-     "100 -> 110 -> 120 goroutines in 2 min: 600 % an hour, give or take 268; 0.7 are accepted."),
+     "100 -> 110 -> 120 goroutines in 2 min: 600 % an hour, give or take 268; 0.7 are accepted. 20 more are in main.all "
+     "(api/main.go:12)."),
     (lambda: steady(10_000, hours=2, more=(300, 300)), "fail", "high",
-     "10000 -> 10300 -> 10600 goroutines in 2 h: 3 % an hour, give or take 0.245; 0.7 are accepted."),
+     "10000 -> 10300 -> 10600 goroutines in 2 h: 3 % an hour, give or take 0.245; 0.7 are accepted. 600 more are in main.all "
+     "(api/main.go:12)."),
     (lambda: steady(100, more=(0, 20)), "unknown", "info",
      "100 -> 100 -> 120 goroutines in 2 min: the window is too short to tell 0.7 % an hour."),
     (lambda: steady(100, dump=False), "unknown", "info",
@@ -440,6 +468,56 @@ def test_connections_and_requests_are_no_growth(cls, judge):
         world.at(name, *[time - 1] * number, life=10 if cls == "select" else 1e9)
     (result,) = judge("goroutines.growth_rate", facts(world.endpoint(WINDOW)), profile="deep").values()
     assert result.status == "unknown" and result.severity == "info"
+
+
+@pytest.mark.parametrize("clients", [True, False])
+def test_requests_whose_clients_are_there_are_no_growth(clients, judge):
+    """The goroutine of a connection that is kept alive is the same one in each request: by its id it never ends. Beside each request
+    in work is the reader that net/http starts; what the request has started is other goroutines each time."""
+    world = World()
+    world.constant(world.group("base", "chan_receive"), 4)
+    world.leak(world.group("handler", "chan_receive", [own("main.get"), std("net/http.(*conn).serve")]), 1, FIRST - 10, FIRST + 46)
+    reader = world.group("reader", "io", [std("internal/poll.(*FD).Read"), std("net/http.(*connReader).backgroundRead")])
+    world.constant(reader, 60)
+    if clients:
+        world.leak(reader, 1, FIRST - 10, FIRST + 46)
+    world.at(world.group("work", "sleep", [std("time.Sleep"), own("main.get.func1")]),
+             *[FIRST - 8 + index * 0.5 for index in range(110)], life=4)
+    (result,) = judge("goroutines.growth_rate", facts(world.endpoint(SHORT)), profile="deep").values()
+    if clients:
+        assert (result.status, result.severity) == ("unknown", "info")
+        assert result.reason == "12 -> 12 -> 12 goroutines in 45 s: the window is too short to tell 0.7 % an hour."
+    else:
+        assert (result.status, result.severity) == ("fail", "high")
+        assert result.reason.endswith("45 more are in main.get (api/main.go:12).")
+
+
+@pytest.mark.parametrize(("births", "cls", "status", "severity", "reason"), [
+    ([index * 0.9 for index in range(50)], "chan_receive", "unknown", "info",
+     "4 -> 32 -> 54 goroutines in 45 s: a leak, or a pool that fills, in main.run (api/main.go:12); a longer window tells."),
+    ([index * 0.5 for index in range(50)], "chan_receive", "unknown", "info",
+     "4 -> 54 -> 54 goroutines in 45 s: the window is too short to tell 0.7 % an hour."),
+    ([index * 0.4 for index in range(112)], "sleep", "fail", "high",
+     "4 -> 67 -> 116 goroutines in 45 s: 224,000 % an hour, give or take 42,300; 0.7 are accepted. 112 more are in main.run "
+     "(api/main.go:12)."),
+    ([index * 0.9 for index in range(50)], "chan_send", "fail", "high",
+     "4 -> 32 -> 54 goroutines in 45 s: 100,000 % an hour, give or take 28,300; 0.7 are accepted. 50 more are in main.run "
+     "(api/main.go:12)."),
+], ids=["pool-that-fills", "pool-that-was-filled", "loops-that-sleep", "senders"])
+def test_what_grows_is_named_and_a_pool_is_none(births, cls, status, severity, reason, judge):
+    world = World()
+    world.constant(world.group("base", "chan_receive"), 4)
+    world.at(world.group("run", cls, [own("main.run")]), *[FIRST + 0.01 + birth for birth in births])
+    (result,) = judge("goroutines.growth_rate", facts(world.endpoint(SHORT)), profile="deep").values()
+    assert (result.status, result.severity, result.reason) == (status, severity, reason)
+
+
+def test_the_largest_of_several_places_is_named(judge):
+    world = leaking("lock")
+    world.leak(world.group("second", "chan_send", [own("main.second", 99)]), 1, FIRST - 60, FIRST + 121)
+    (result,) = judge("goroutines.growth_rate", facts(world.endpoint(WINDOW)), profile="deep").values()
+    assert result.reason.endswith("120 more are in main.second (api/main.go:99), the most of 2 places.")
+    assert result.evidence[:2] == ("120 more in main.second (api/main.go:99)", "60 more in main.wait (api/main.go:12)")
 
 
 @pytest.mark.parametrize(("times", "phases"), [(WINDOW[:2], ()), (WINDOW, ("idle", "load", "after"))])

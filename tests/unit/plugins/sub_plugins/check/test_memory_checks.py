@@ -244,6 +244,53 @@ def test_growth_of_a_young_process_may_be_its_caches() -> None:
     assert judge("memory.heap_growth", facts(*idle(*GROWS), started=None)).severity == "high"
 
 
+@pytest.mark.parametrize(("started", "steps", "status", "severity"), [
+    (940.0, 2, "fail", "medium"), (940.5, 2, "unknown", "info"), (990.0, 3, "unknown", "info"), (990.0, 4, "fail", "medium"),
+    (890.0, 4, "fail", "medium")])
+def test_growth_of_a_process_that_has_just_begun_is_not_known_unless_it_is_steady(
+        started: float, steps: int, status: str, severity: str) -> None:
+    takes = idle(*[(20 + 30 * number, 32 + 60 * number, 5 + number) for number in range(steps + 1)])
+    result = judge("memory.heap_growth", facts(*takes, started=started))
+    assert (result.status, result.severity) == (status, severity)
+    if status == "unknown":
+        assert result.reason.endswith(f"of a process that was started {1000 - started:.0f} s before: its caches may still fill.")
+
+
+FULL = "the growth ended within the window, as that of a cache that is full: its last step is below a quarter of an even rate's"
+
+
+@pytest.mark.parametrize(("last", "cycles", "status"), [(100, 7, "pass"), (109, 7, "pass"), (113, 7, "fail"), (92, 6, "fail")],
+                         ids=["plateau", "less-than-a-quarter", "a-quarter", "no-cycle-in-the-last-step"])
+def test_a_cache_that_is_full_is_no_growth(last: float, cycles: int, status: str) -> None:
+    """From 32 to 100 MiB in the first minute."""
+    first = 92 if cycles == 6 else 100
+    result = judge("memory.heap_growth", facts(*idle((20, 32, 5), (50, first, 6), (56, last, cycles))))
+    assert result.status == status
+    assert (FULL in result.evidence) is (status == "pass")
+    if status == "pass":
+        assert result.reason.startswith(f"Without load the live heap did not go on growing: its goal NextGC went from 32 MiB to {last} MiB")
+
+
+def test_a_live_heap_that_is_full_is_no_growth() -> None:
+    takes = [take("idle", 60 * number, alloc=value, forced=True, cycles=5 + number) for number, value in enumerate((20, 40, 41))]
+    result = judge("memory.heap_growth", facts(*takes))
+    assert (result.status, result.reason) == (
+        "pass", "Without load the live heap after a forced GC grew by 21 MiB, and then no more (20 MiB to 41 MiB in 2 minutes).")
+
+
+@pytest.mark.parametrize(("function", "caller", "named"), [
+    ("compress/flate.(*compressor).init", None, False), ("runtime/pprof.writeGoroutineStacks", None, False),
+    ("net/http/pprof.Index", None, False), ("compress/flate.NewWriter", ["main.zip", "/src/zip.go", 12, "own"], True),
+    ("compress/flate.NewWriter", ["example.org/gz.Zip", "/d/zip.go", 12, "dependency"], True), ("bufio.NewWriterSize", None, True)])
+def test_what_the_taking_of_profiles_allocates_is_not_named(function: str, caller: Any, named: bool) -> None:
+    takes = idle(*GROWS)
+    takes[0]["heap"] = take(sites={"other": 1})["heap"]
+    takes[-1]["heap"] = {"sites": [{"function": function, "origin": "std", "inuse_bytes": 40 * MIB, "file": "/x/a.go", "line": 3,
+                                    "caller": caller}]}
+    result = judge("memory.heap_growth", facts(*takes))
+    assert (function in result.reason, any(function in line for line in result.evidence)) == (named, named)
+
+
 def churning(takes: list[dict[str, Any]], allocated: float) -> list[dict[str, Any]]:
     """With a site that holds 30 MiB more from one take to the next, of so many MiB that it allocated meanwhile."""
     for number, one in enumerate(takes):
@@ -626,9 +673,9 @@ def test_headroom_tells_what_it_did_not_judge() -> None:
 
 
 @pytest.mark.parametrize(("name", "check", "status", "severity"), [
-    ("growth-go1.27", "memory.heap_growth", "fail", "medium"),
-    ("growth-go1.24", "memory.heap_growth", "fail", "medium"),
-    ("growth-forced", "memory.heap_growth", "fail", "medium"),
+    ("growth-go1.27", "memory.heap_growth", "unknown", "info"),  # of a process of 3 s: a cache begins like that
+    ("growth-go1.24", "memory.heap_growth", "unknown", "info"),
+    ("growth-forced", "memory.heap_growth", "unknown", "info"),
     ("twin-go1.27", "memory.heap_growth", "pass", "high"),
     ("twin-go1.24", "memory.heap_growth", "pass", "high"),
     ("twin-forced", "memory.heap_growth", "pass", "high"),
@@ -645,6 +692,15 @@ def test_headroom_tells_what_it_did_not_judge() -> None:
 def test_recorded(name: str, check: str, status: str, severity: str) -> None:
     result = judge(check, recorded(name))
     assert (result.status, result.severity) == (status, severity), result.reason
+
+
+@pytest.mark.parametrize(("older", "severity"), [(57, "medium"), (596, "medium"), (597, "high")])
+@pytest.mark.parametrize("name", ["growth-go1.27", "growth-go1.24", "growth-forced"])
+def test_recorded_growth_of_an_older_process(name: str, older: float, severity: str) -> None:
+    document = recorded(name)
+    document["runtime"]["endpoints"][0]["started"] -= older
+    result = judge("memory.heap_growth", document)
+    assert (result.status, result.severity) == ("fail", severity), result.reason
 
 
 @pytest.mark.parametrize("name", ["growth-go1.27", "growth-go1.24", "growth-forced"])
