@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import subjects
-from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Facts, lookup
+from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Facts, Outcome, Remediation, lookup, notapplicable, unknown
+
+GIVE_CREDENTIALS = Remediation(
+    hint="Give the credentials in preflight_credentials, by the service's name: username and password, or token; from a vault.")
+SEE_AVAILABLE = Remediation(hint="See pprof.available: what the endpoint answered is told there.")
 
 #: Two readings of one process's start differ by less: it is counted in clock ticks of a hundredth of a second (proc(5)).
 SAME_LIFE = 0.05
@@ -32,6 +36,27 @@ class Endpoint:
     def takes(self) -> Sequence[Mapping[str, Any]]:
         return self.facts.get("takes") or ()
 
+    @property
+    def declared(self) -> bool:
+        return bool(self.facts.get("declared"))
+
+    @property
+    def failure(self) -> str:
+        """Why it gave nothing."""
+        error = self.facts.get("error") or {}
+        return str(error.get("message") or error.get("kind") or "it was not asked")
+
+    @property
+    def refused_us(self) -> bool:
+        """It is a matter of credentials that it gave nothing."""
+        return bool(lookup(self.facts, "error.kind") == "unauthorized")
+
+    @property
+    def life(self) -> list[str]:
+        """What any window has to be read with: that the process was replaced, or that a later look failed."""
+        told = [self.facts.get(key) for key in ("restarted", "interrupted")]
+        return [str(one.get("message") if isinstance(one, Mapping) else one) for one in told if one]
+
     def of(self, *phases: str) -> list[Mapping[str, Any]]:
         """The takes of some phases, in the order in which they were made."""
         return [take for take in self.takes if take.get("phase") in phases]
@@ -48,6 +73,22 @@ def endpoints(facts: Facts) -> list[Endpoint]:
     return sorted(
         (Endpoint(f"{name} @{entry.get('pid')}" if again[name] > 1 else name, entry)
          for name, entry in zip(named, entries, strict=True)), key=lambda one: one.subject)
+
+
+def none(facts: Facts) -> list[Outcome]:
+    """The outcome of a host without any endpoint; nothing where it has one."""
+    return [] if endpoints(facts) else [notapplicable("No service of this host is known to serve net/http/pprof.")]
+
+
+def without_take(endpoint: Endpoint) -> Outcome:
+    """Why there is nothing to judge. What nobody declared must not stop a release."""
+    reason = f"No profile was taken from {where(endpoint.facts)}: {endpoint.failure}."
+    if not endpoint.refused_us:
+        return unknown(reason, subject=endpoint.subject, severity=None if endpoint.declared else "info", remediation=SEE_AVAILABLE,
+                       evidence=endpoint.life)
+    if endpoint.declared:
+        return unknown(reason, subject=endpoint.subject, remediation=GIVE_CREDENTIALS)
+    return notapplicable(f"{reason} {GIVE_CREDENTIALS.hint}", subject=endpoint.subject)
 
 
 def where(entry: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import leaks, runtimes
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
-    Facts, Outcome, Policy, Remediation, Threshold, check, failed, lookup, notapplicable, passed, unknown,
+    Facts, Outcome, Policy, Remediation, Threshold, check, failed, lookup, passed, unknown,
 )
 from ansible_collections.goready.preflight.plugins.plugin_utils.leaks import Diagnosis, Group, Leak, Rise, Snapshot, short
 from ansible_collections.goready.preflight.plugins.plugin_utils.runtimes import Endpoint
@@ -30,10 +30,6 @@ SHOWN_IDS = 12
 SHOWN_LINES = 20
 LONGEST_INTERVAL = 86400  # seconds; preflight_runtime.interval takes no more
 
-_CREDENTIALS = Remediation(
-    hint="Give the credentials in preflight_credentials, by the service's name: username and password, or token; from a vault.")
-_AVAILABLE = Remediation(
-    hint="See pprof.available of this service; where one kind of profile costs too much, preflight_runtime.kinds leaves it out.")
 _LOOK = "go tool pprof -top http://ADDRESS:PORT/debug/pprof/goroutine"
 
 
@@ -235,34 +231,12 @@ def _age(endpoint: Endpoint, snapshot: Snapshot) -> float | None:
     return snapshot.clock - float(started) if started is not None and snapshot.clock > float(started) else None
 
 
-def _life(endpoint: Endpoint) -> list[str]:
-    lines = []
-    for key in ("restarted", "interrupted"):
-        told = endpoint.facts.get(key)
-        if told:
-            lines.append(str(told.get("message") if isinstance(told, Mapping) else told))
-    return lines
-
-
 def _moment(snapshot: Snapshot) -> str:
     clock = re.search(r"\d{2}:\d{2}:\d{2}", snapshot.at)
     return f"{snapshot.phase} {clock.group()}" if clock else snapshot.phase
 
 
 # ------------------------------------------------------------------------------------------------------- without takes
-
-def _without_take(endpoint: Endpoint) -> Outcome:
-    """Why there is nothing to judge. What nobody declared must not stop a release."""
-    error, declared = endpoint.facts.get("error") or {}, bool(endpoint.facts.get("declared"))
-    message = str(error.get("message") or "no profile was taken")
-    if error.get("kind") == "unauthorized":
-        reason = f"{runtimes.where(endpoint.facts)} asks for credentials, and none that it accepts were given."
-        if not declared:
-            return notapplicable(f"{reason} {_CREDENTIALS.hint}", subject=endpoint.subject, evidence=[message])
-        return unknown(reason, subject=endpoint.subject, evidence=[message], remediation=_CREDENTIALS)
-    return unknown(f"No goroutine profile was taken: {message}.", subject=endpoint.subject, severity=None if declared else "info",
-                   remediation=_AVAILABLE, evidence=_life(endpoint))
-
 
 def _asked(endpoint: Endpoint) -> str:
     """Why a take has no goroutine profile."""
@@ -280,18 +254,13 @@ def _each(facts: Facts) -> Iterator[tuple[Endpoint, list[Snapshot], Outcome | No
     """Each endpoint with its snapshots, or the outcome that says why there are none."""
     for endpoint in runtimes.endpoints(facts):
         if not endpoint.takes:
-            yield endpoint, [], _without_take(endpoint)
+            yield endpoint, [], runtimes.without_take(endpoint)
             continue
         found = leaks.snapshots(endpoint.facts)
         missing = None if found else unknown(
-            f"The goroutine profile is not there: {_asked(endpoint)}.", subject=endpoint.subject, remediation=_AVAILABLE,
-            severity=None if endpoint.facts.get("declared") else "info", evidence=_life(endpoint))
+            f"The goroutine profile is not there: {_asked(endpoint)}.", subject=endpoint.subject, remediation=runtimes.SEE_AVAILABLE,
+            severity=None if endpoint.declared else "info", evidence=endpoint.life)
         yield endpoint, found, missing
-
-
-def _none(facts: Facts) -> Iterator[Outcome]:
-    if not runtimes.endpoints(facts):
-        yield notapplicable("No service of this host is known to serve net/http/pprof.")
 
 
 # ------------------------------------------------------------------------------------------------------- leaked
@@ -336,7 +305,7 @@ _HINT = ("Let every goroutine end: a context that is cancelled, a channel that i
     },
 )
 def leaked(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    yield from _none(facts)
+    yield from runtimes.none(facts)
     for endpoint, found, missing in _each(facts):
         profiled = any((take.get("leaks") or {}).get("available") for take in endpoint.takes)
         if missing is not None and not profiled:
@@ -427,7 +396,7 @@ def _evidence(endpoint: Endpoint, diagnosis: Diagnosis, leak: Leak, groups: Sequ
     age = _age(endpoint, diagnosis.snapshots[-1]) if diagnosis.snapshots else None
     if age is not None:
         lines.append(f"PID {endpoint.facts.get('pid')} had run for {_span(age)} at the last snapshot")
-    return [*lines, *_life(endpoint)]
+    return [*lines, *endpoint.life]
 
 
 def _stack(group: Group) -> list[str]:
@@ -488,7 +457,7 @@ def _no_leak(endpoint: Endpoint, diagnosis: Diagnosis, found: Sequence[Snapshot]
     evidence += [f"rose, too little to be told from chance: {line}" for line in diagnosis.watched]
     evidence += [f"moves with its connections: {line}" for line in diagnosis.connected]
     evidence = evidence[:SHOWN_LINES] + ([f"... and {len(evidence) - SHOWN_LINES} more"] if len(evidence) > SHOWN_LINES else [])
-    return passed(reason, subject=endpoint.subject, actual=0, expected=0, evidence=[*evidence, *_life(endpoint)])
+    return passed(reason, subject=endpoint.subject, actual=0, expected=0, evidence=[*evidence, *endpoint.life])
 
 
 # ------------------------------------------------------------------------------------------------------- count
@@ -544,7 +513,7 @@ def _table(snapshot: Snapshot, groups: Mapping[str, Group]) -> list[str]:
     thresholds={"max": Threshold(10_000, "Goroutines of one process that do not belong to a connection.", unit="goroutines", minimum=10)},
 )
 def count(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    yield from _none(facts)
+    yield from runtimes.none(facts)
     limit = int(policy.threshold(count, "max"))
     for endpoint, found, missing in _each(facts):
         if missing is not None:
@@ -558,7 +527,7 @@ def count(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         when = f" ({_moment(top)})" if len(found) > 1 else ""
         named = f"; {most} are at {words}" if words else ""
         with_peers = f" and {peers} of connections" if peers else ""
-        evidence = [*_table(top, groups), *_life(endpoint)]
+        evidence = [*_table(top, groups), *endpoint.life]
         if rest > limit:
             yield failed(f"The process has {_goroutines(rest)}{with_peers}{when}, {limit} are accepted{named}.", subject=endpoint.subject,
                          actual=rest, expected=limit, evidence=evidence)
@@ -591,14 +560,14 @@ def count(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     thresholds={"percent": Threshold(0.7, "Growth that is accepted.", unit="percent an hour", minimum=0.01)},
 )
 def growth_rate(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    yield from _none(facts)
+    yield from runtimes.none(facts)
     limit = float(policy.threshold(growth_rate, "percent"))
     for endpoint, found, missing in _each(facts):
         yield missing or _growth(endpoint, [one for one in found if one.phase == "idle"], limit)
 
 
 def _growth(endpoint: Endpoint, idle: Sequence[Snapshot], limit: float) -> Outcome:
-    subject, evidence = endpoint.subject, _life(endpoint)
+    subject, evidence = endpoint.subject, endpoint.life
     if len(idle) < 3:
         told = f" ({evidence[0]})" if evidence else ""
         return unknown(f"Two consecutive windows need 3 snapshots of one life of the process; there are {len(idle)}{told}.",
@@ -676,7 +645,7 @@ def _changes(idle: Sequence[Snapshot], members: Sequence[str]) -> int | None:
     },
 )
 def blocked(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    yield from _none(facts)
+    yield from runtimes.none(facts)
     for endpoint, found, missing in _each(facts):
         yield missing or _queue(endpoint, found, float(policy.threshold(blocked, "percent")), int(policy.threshold(blocked, "least")))
 
@@ -700,7 +669,7 @@ def _queue(endpoint: Endpoint, found: Sequence[Snapshot], percent: float, least:
                 if most >= least and 100 * most >= percent * one.total]
         if 2 * len(over) > len(takes):
             worst = max([*over, *([worst] if worst else [])], key=lambda one: one[0])
-    evidence += _life(endpoint)
+    evidence += endpoint.life
     if worst is not None:
         share, one, words, most = worst
         return failed(f"{most} of {one.total} goroutines ({share:.0f} %) wait for a lock in {words}; {percent:g} % are accepted.",

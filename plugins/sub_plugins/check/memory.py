@@ -49,9 +49,6 @@ AT_LIMIT = 0.95
 _LONGER = Remediation(
     hint="Look longer: preflight_runtime.snapshots (at least 3) and interval (seconds). With preflight_runtime.gc: true each "
          "snapshot forces a garbage collection first, and the live heap is compared without garbage.")
-_CREDENTIALS = Remediation(
-    hint="Give the credentials in preflight_credentials, by the service's name: username and password, or token; from a vault.")
-_AVAILABLE = Remediation(hint="See pprof.available: what the endpoint answered is told there.")
 _HEAP_PROFILE = "go tool pprof -sample_index=inuse_space -top RUN/profiles/HOST/SERVICE/heap-idle.pb.gz"
 _HEAP_DIFFERENCE = ("go tool pprof -sample_index=inuse_space -top -diff_base RUN/profiles/HOST/SERVICE/heap-idle.pb.gz "
                     "RUN/profiles/HOST/SERVICE/heap-after.pb.gz")
@@ -60,35 +57,14 @@ _HEAP_DIFFERENCE = ("go tool pprof -sample_index=inuse_space -top -diff_base RUN
 def _each(facts: Facts) -> Iterator[tuple[Endpoint, Outcome | None]]:
     """Every endpoint, and what there is to say where it has given nothing to judge."""
     for endpoint in runtimes.endpoints(facts):
-        yield endpoint, None if endpoint.takes else _without_take(endpoint)
-
-
-def _without_take(endpoint: Endpoint) -> Outcome:
-    error, declared = endpoint.facts.get("error") or {}, bool(endpoint.facts.get("declared"))
-    kind, message = str(error.get("kind") or "missing"), str(error.get("message") or "no profile was taken")
-    if kind == "unauthorized":
-        reason = f"{runtimes.where(endpoint.facts)} asks for credentials, and none that it accepts were given."
-        if not declared:
-            return notapplicable(f"{reason} {_CREDENTIALS.hint}", subject=endpoint.subject, evidence=[message])
-        return unknown(reason, subject=endpoint.subject, evidence=[message], remediation=_CREDENTIALS)
-    return unknown(f"No profile was taken: {message}.", subject=endpoint.subject, severity=None if declared else "info",
-                   remediation=_AVAILABLE)
-
-
-def _none(facts: Facts) -> Iterator[Outcome]:
-    if not runtimes.endpoints(facts):
-        yield notapplicable("No service of this host is known to serve net/http/pprof.")
+        yield endpoint, None if endpoint.takes else runtimes.without_take(endpoint)
 
 
 def _life(endpoint: Endpoint) -> list[str]:
     """What the window is to be read with: how long the process had run, and whether it was replaced meanwhile."""
     seconds = memory.age(endpoint.facts, endpoint.takes[0])
     lines = [f"PID {endpoint.facts.get('pid')} had run for {span(seconds)} at the first snapshot"] if seconds is not None else []
-    for key in ("restarted", "interrupted"):
-        told = endpoint.facts.get(key)
-        if told:
-            lines.append(str(told.get("message") if isinstance(told, Mapping) else told))
-    return lines
+    return [*lines, *endpoint.life]
 
 
 def _kind(forced: bool) -> str:
@@ -151,7 +127,7 @@ def _with_heap(takes: Sequence[Take]) -> list[Take]:
     },
 )
 def heap_growth(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    yield from _none(facts)
+    yield from runtimes.none(facts)
     for endpoint, missing in _each(facts):
         yield missing or _heap_growth(facts, endpoint, policy)
 
@@ -307,7 +283,7 @@ def _under_load(endpoint: Endpoint, policy: Policy, idle: Sequence[Heap], load: 
     },
 )
 def returns_after_load(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    yield from _none(facts)
+    yield from runtimes.none(facts)
     for endpoint, missing in _each(facts):
         yield missing or _returns(facts, endpoint, policy)
 
@@ -332,11 +308,11 @@ def _returns(facts: Facts, endpoint: Endpoint, policy: Policy) -> Outcome:
         why = f"The load did not do its work ({str(told['error'])[:160]})" if told.get("error") else "No snapshot was taken under the load"
         return unknown(f"{why}: whether memory comes back is not known.", subject=subject, evidence=evidence, severity="low",
                        remediation=Remediation(hint="Mend preflight_load: what it said is in the evidence.") if told.get("error") else
-                       _AVAILABLE)
+                       runtimes.SEE_AVAILABLE)
     if not idle or not after:
         which = " and ".join(name for name, found in (("before", idle), ("after", after)) if not found)
         return unknown(f"There is no snapshot of MemStats {which} the load.", subject=subject, evidence=evidence, severity="info",
-                       remediation=_AVAILABLE)
+                       remediation=runtimes.SEE_AVAILABLE)
     if after[0].cycles < idle[-1].cycles:
         return unknown("The counters went back during the load: it is another process now.", subject=subject, evidence=evidence,
                        severity="info")
@@ -416,7 +392,7 @@ def _kept(endpoint: Endpoint, after: Sequence[Heap]) -> str:
     thresholds={"maximum": Threshold(10.0, "The longest 99th percentile of the pauses.", unit="milliseconds", minimum=0)},
 )
 def gc_pause_p99(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    yield from _none(facts)
+    yield from runtimes.none(facts)
     limit = float(policy.threshold(gc_pause_p99, "maximum")) / 1000.0
     for endpoint, missing in _each(facts):
         yield missing or _gc_pause(endpoint, limit)
@@ -432,7 +408,7 @@ def _gc_pause(endpoint: Endpoint, limit: float) -> Outcome:
     if not found:
         if stats is None:
             return unknown("MemStats were not read, and no metrics page shows the pauses.", subject=endpoint.subject, severity="info",
-                           evidence=evidence, remediation=_AVAILABLE)
+                           evidence=evidence, remediation=runtimes.SEE_AVAILABLE)
         if stats.get("NumGC") == 0:
             return notapplicable("It has not run a garbage collection yet.", subject=endpoint.subject, evidence=evidence)
         return unknown("MemStats tell no time of a pause.", subject=endpoint.subject, severity="info", evidence=evidence)
@@ -528,7 +504,7 @@ def _pause_histogram(endpoint: Endpoint, limit: float, evidence: list[str]) -> O
     },
 )
 def gc_cpu(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    yield from _none(facts)
+    yield from runtimes.none(facts)
     for endpoint, missing in _each(facts):
         yield missing or _gc_cpu(facts, endpoint, policy)
 
@@ -573,7 +549,8 @@ def _gc_cpu(facts: Facts, endpoint: Endpoint, policy: Policy) -> Outcome:
     subject = endpoint.subject
     stats = next((memory.memstats(take) for take in reversed(endpoint.takes) if memory.memstats(take)), None)
     if stats is None:
-        return unknown("MemStats were not read.", subject=subject, severity="info", evidence=_life(endpoint), remediation=_AVAILABLE)
+        return unknown("MemStats were not read.", subject=subject, severity="info", evidence=_life(endpoint),
+                       remediation=runtimes.SEE_AVAILABLE)
     if stats.get("NumGC") == 0:
         return notapplicable("It has not run a garbage collection yet.", subject=subject)
     chosen, found, used = _share(facts, endpoint)
@@ -618,7 +595,7 @@ def _gc_cpu(facts: Facts, endpoint: Endpoint, policy: Policy) -> Outcome:
     thresholds={"room": Threshold(10.0, "How much of the limit has to be free.", unit="percent", minimum=0, maximum=100)},
 )
 def rss_headroom(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    yield from _none(facts)
+    yield from runtimes.none(facts)
     for endpoint, missing in _each(facts):
         yield missing or _headroom(facts, endpoint, policy)
 

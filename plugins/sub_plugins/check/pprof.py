@@ -714,33 +714,18 @@ def authentication(facts: Facts, policy: Policy) -> Iterator[Outcome]:
 
 TAKES = ("runtime.endpoints",)
 
-_GIVE_CREDENTIALS = Remediation(
-    hint="Give the credentials in preflight_credentials, by the service's name: username and password, or token; from a vault.")
-
-_SEE_AVAILABLE = Remediation(hint="See pprof.available: what the endpoint answered is told there.")
-
 
 def _takes(facts: Facts, judge: Callable[[runtimes.Endpoint], Outcome]) -> Iterator[Outcome]:
     """What ``judge`` says of every endpoint that gave a take; of the others pprof.available tells."""
-    found = runtimes.endpoints(facts)
-    if not found:
-        yield notapplicable("No service of this host is known to serve net/http/pprof.")
-    for endpoint in found:
+    yield from runtimes.none(facts)
+    for endpoint in runtimes.endpoints(facts):
         if endpoint.takes:
             yield judge(endpoint)
-        elif _refused_us(endpoint) or not endpoint.facts.get("declared"):
+        elif endpoint.refused_us or not endpoint.declared:
             yield notapplicable("No profile was taken (pprof.available tells why).", subject=endpoint.subject)
         else:
-            yield unknown("No profile was taken.", subject=endpoint.subject, evidence=[_failure(endpoint)], remediation=_SEE_AVAILABLE)
-
-
-def _failure(endpoint: runtimes.Endpoint) -> str:
-    error = endpoint.facts.get("error") or {}
-    return str(error.get("message") or error.get("kind") or "it was not asked")
-
-
-def _refused_us(endpoint: runtimes.Endpoint) -> bool:
-    return bool(lookup(endpoint.facts, "error.kind") == "unauthorized")
+            yield unknown("No profile was taken.", subject=endpoint.subject, evidence=[endpoint.failure],
+                          remediation=runtimes.SEE_AVAILABLE)
 
 
 def _asked(endpoint: runtimes.Endpoint) -> list[Mapping[str, Any]]:
@@ -776,23 +761,18 @@ def _faults(endpoint: runtimes.Endpoint) -> dict[str, str]:
     needs=TAKES,
 )
 def available(facts: Facts, policy: Policy) -> Iterator[Outcome]:
-    found = runtimes.endpoints(facts)
-    if not found:
-        yield notapplicable("No service of this host is known to serve net/http/pprof.")
-    for endpoint in found:
+    yield from runtimes.none(facts)
+    for endpoint in runtimes.endpoints(facts):
         yield _available(endpoint)
 
 
 def _available(endpoint: runtimes.Endpoint) -> Outcome:
-    subject, declared = endpoint.subject, bool(endpoint.facts.get("declared"))
-    address, message = runtimes.where(endpoint.facts), _failure(endpoint)
+    subject, declared = endpoint.subject, endpoint.declared
+    address, message = runtimes.where(endpoint.facts), endpoint.failure
     if endpoint.takes:
         return _answered(endpoint, address)
-    if _refused_us(endpoint):
-        asks = f"{address} asks for credentials, and none that it accepts were given."
-        if declared:
-            return unknown(asks, subject=subject, evidence=[message], remediation=_GIVE_CREDENTIALS)
-        return notapplicable(f"{asks} {_GIVE_CREDENTIALS.hint}", subject=subject, evidence=[message])
+    if endpoint.refused_us:
+        return runtimes.without_take(endpoint)
     if declared:
         return failed(f"pprof is declared on {address} and gives no profile: {message}.", subject=subject, actual=message,
                       expected="profiles")
@@ -864,7 +844,7 @@ def _profiles_valid(endpoint: runtimes.Endpoint) -> Outcome:
     if faults:
         told = "; ".join(f"{kind} ({message})" for kind, message in sorted(faults.items()))
         return unknown(f"Not every profile was got: {told}.", subject=endpoint.subject, severity="info",
-                       evidence=[f"read: {', '.join(kinds)}"] if kinds else [], remediation=_SEE_AVAILABLE)
+                       evidence=[f"read: {', '.join(kinds)}"] if kinds else [], remediation=runtimes.SEE_AVAILABLE)
     if not found:
         return notapplicable("No profile was asked for (preflight_runtime.kinds).", subject=endpoint.subject)
     return passed(f"{len(found)} profile{'s' if len(found) > 1 else ''} can be read ({', '.join(kinds)}).", subject=endpoint.subject,
@@ -885,7 +865,7 @@ def _sampled(endpoint: runtimes.Endpoint, kind: str) -> tuple[list[Mapping[str, 
     fault = _faults(endpoint).get(kind)
     if fault:
         return [], unknown(f"The {kind} profile was not read: {fault}.", subject=endpoint.subject, severity="info",
-                           remediation=_SEE_AVAILABLE)
+                           remediation=runtimes.SEE_AVAILABLE)
     reason = next((str(one.get("reason")) for take in endpoint.takes for one in take.get("skipped") or () if one.get("kind") == kind),
                   "it is not one of its profiles")
     return [], notapplicable(f"The {kind} profile was not asked for: {reason}.", subject=endpoint.subject)

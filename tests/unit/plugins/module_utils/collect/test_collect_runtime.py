@@ -641,8 +641,9 @@ def test_no_password_for_who_only_has_the_port(who, way):
             api["pid"], services = os.getpid(), [{**service(), "declared": False}]
         elif who == "a process that does not listen there":
             api["pid"] = bystander.pid
-        entries, _raw = collect(*found, services=services, declared=with_password(server, "" if way == "variable" else f"ops:{SECRET}@"),
-                               credentials=GIVEN if way == "variable" else [])
+        variable = way == "variable"
+        entries, _raw = collect(*found, services=services, declared=with_password(server, "" if variable else f"ops:{SECRET}@"),
+                                credentials=GIVEN if variable else [])
     assert entries[0]["error"] == {"kind": "unauthorized", "message":
                                    f"127.0.0.1:{server.port} is not held by a process of the service: no credentials were sent"}
     assert entries[0]["credentials"] is None and heads == []

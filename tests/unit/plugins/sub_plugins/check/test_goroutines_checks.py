@@ -303,15 +303,15 @@ def test_no_service_serves_pprof(name, judge):
 @pytest.mark.parametrize("name", CHECKS)
 @pytest.mark.parametrize(("edit", "status", "severity", "reason"), [
     ({"error": {"kind": "timeout", "message": "no answer within 5 s"}}, "unknown", None,
-     "No goroutine profile was taken: no answer within 5 s."),
+     "No profile was taken from 127.0.0.1:6060: no answer within 5 s."),
     ({"error": {"kind": "timeout", "message": "no answer within 5 s"}, "declared": False}, "unknown", "info",
-     "No goroutine profile was taken: no answer within 5 s."),
+     "No profile was taken from 127.0.0.1:6060: no answer within 5 s."),
     ({"error": {"kind": "unauthorized", "message": "401"}}, "unknown", None,
-     "127.0.0.1:6060 asks for credentials, and none that it accepts were given."),
+     "No profile was taken from 127.0.0.1:6060: 401."),
     ({"error": {"kind": "unauthorized", "message": "401"}, "declared": False}, "notapplicable", None,
-     "127.0.0.1:6060 asks for credentials, and none that it accepts were given. Give the credentials in preflight_credentials, by the "
+     "No profile was taken from 127.0.0.1:6060: 401. Give the credentials in preflight_credentials, by the "
      "service's name: username and password, or token; from a vault."),
-    ({"error": None}, "unknown", None, "No goroutine profile was taken: no profile was taken."),
+    ({"error": None}, "unknown", None, "No profile was taken from 127.0.0.1:6060: it was not asked."),
 ])
 def test_an_endpoint_without_a_take(name, edit, status, severity, reason, judge):
     entry = {**World().endpoint(()), **edit}

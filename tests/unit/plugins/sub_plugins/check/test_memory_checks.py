@@ -90,14 +90,16 @@ def test_a_host_without_pprof(check: str) -> None:
 
 
 @pytest.mark.parametrize(("declared", "error", "status", "severity", "reason"), [
-    (True, {"kind": "refused", "message": "connection refused"}, "unknown", None, "No profile was taken: connection refused."),
-    (False, {"kind": "timeout", "message": "no answer within 5 s"}, "unknown", "info", "No profile was taken: no answer within 5 s."),
+    (True, {"kind": "refused", "message": "connection refused"}, "unknown", None,
+     "No profile was taken from 127.0.0.1:6060: connection refused."),
+    (False, {"kind": "timeout", "message": "no answer within 5 s"}, "unknown", "info",
+     "No profile was taken from 127.0.0.1:6060: no answer within 5 s."),
     (True, {"kind": "unauthorized", "message": "it answered 401"}, "unknown", None,
-     "127.0.0.1:6060 asks for credentials, and none that it accepts were given."),
+     "No profile was taken from 127.0.0.1:6060: it answered 401."),
     (False, {"kind": "unauthorized", "message": "it answered 401"}, "notapplicable", None,
-     "127.0.0.1:6060 asks for credentials, and none that it accepts were given. Give the credentials in preflight_credentials, by the "
+     "No profile was taken from 127.0.0.1:6060: it answered 401. Give the credentials in preflight_credentials, by the "
      "service's name: username and password, or token; from a vault."),
-    (True, None, "unknown", None, "No profile was taken: no profile was taken."),
+    (True, None, "unknown", None, "No profile was taken from 127.0.0.1:6060: it was not asked."),
 ], ids=["declared", "discovered", "declared-asks", "discovered-asks", "nothing-said"])
 @pytest.mark.parametrize("check", CHECKS)
 def test_an_endpoint_without_a_take(check: str, declared: bool, error: Any, status: str, severity: str | None, reason: str) -> None:

@@ -776,9 +776,9 @@ GIVE = " Give the credentials in preflight_credentials, by the service's name: u
     pytest.param([], {"error": {"kind": "not_pprof", "message": "GET /debug/pprof/ answered 404"}}, (
         "fail", "medium", "pprof is declared on 127.0.0.1:6060 and gives no profile: GET /debug/pprof/ answered 404."), id="declared-404"),
     pytest.param([], {"error": {"kind": "unauthorized", "message": "it answered 401"}}, (
-        "unknown", "medium", "127.0.0.1:6060 asks for credentials, and none that it accepts were given."), id="declared-asks"),
+        "unknown", "medium", "No profile was taken from 127.0.0.1:6060: it answered 401."), id="declared-asks"),
     pytest.param([], {"error": {"kind": "unauthorized", "message": "it answered 401"}, "declared": False}, (
-        "notapplicable", "medium", "127.0.0.1:6060 asks for credentials, and none that it accepts were given." + GIVE),
+        "notapplicable", "medium", "No profile was taken from 127.0.0.1:6060: it answered 401." + GIVE),
         id="discovered-asks"),
     pytest.param([], {"error": {"kind": "not_pprof", "message": "404"}, "declared": False}, (
         "notapplicable", "medium", "127.0.0.1:6060 serves no pprof."), id="discovered-404"),
