@@ -45,33 +45,45 @@ class Run:
         return [line for line in self.results(name, family)
                 if line["id"] == check and (line["subject"] == service or line["subject"].startswith(f"{service} "))]
 
-    def endpoint(self, name: str, service: str) -> dict[str, Any]:
-        """The only endpoint of a service, as the run's facts have it: docs/facts.md, runtime."""
+    def runtime(self, name: str) -> dict[str, Any]:
+        """What the run's facts have of the Go runtimes on a host: docs/facts.md, runtime."""
         assert self.report, self.output[-4000:]
         (path,) = self.folder.glob(f"runs/*/facts/{name}.json")
         facts = json.loads(path.read_text())
-        (endpoint,) = (one for one in facts.get("facts", facts)["runtime"]["endpoints"] if one["service"] == service)
+        found: dict[str, Any] = facts.get("facts", facts)["runtime"]
+        return found
+
+    def endpoint(self, name: str, service: str) -> dict[str, Any]:
+        """The only endpoint of a service."""
+        (endpoint,) = (one for one in self.runtime(name)["endpoints"] if one["service"] == service)
         return endpoint
 
     def profiles(self, name: str) -> list[Path]:
         return sorted(path for path in self.folder.rglob("*.pb.gz") if name in path.parts)
 
 
+def said(reports: Path) -> Path:
+    """What a run wrote to the terminal, while it runs too."""
+    return reports.with_name(f"{reports.name}.out")
+
+
 def begin(reports: Path, *arguments: str, profile: str = "deep", **variables: Any) -> subprocess.Popen[str]:
     extra = {"preflight_profile": profile, "preflight_report_dir": str(reports), "preflight_checks": CHECKS, **variables}
-    return subprocess.Popen(
-        [str(Path(sys.executable).parent / "ansible-playbook"), "preflight.yml", *(word for path in INVENTORY for word in ("-i", path)),
-         *arguments, "--skip-tags", "preflight_gate", "-e", json.dumps(extra)],
-        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-        env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-             "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},
-    )
+    with said(reports).open("w") as output:
+        return subprocess.Popen(
+            [str(Path(sys.executable).parent / "ansible-playbook"), "preflight.yml", *(word for path in INVENTORY for word in ("-i", path)),
+             *arguments, "--skip-tags", "preflight_gate", "-e", json.dumps(extra)],
+            cwd=ROOT, text=True, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
+                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},
+        )
 
 
 def end(process: subprocess.Popen[str], reports: Path, since: float) -> Run:
-    output, _nothing = process.communicate(timeout=900)
+    process.wait(timeout=900)
     path = reports / "report.json"
-    return Run(process.returncode, output, time.monotonic() - since, reports, json.loads(path.read_text()) if path.exists() else {})
+    return Run(process.returncode, said(reports).read_text(), time.monotonic() - since, reports,
+               json.loads(path.read_text()) if path.exists() else {})
 
 
 @pytest.fixture(scope="session")
