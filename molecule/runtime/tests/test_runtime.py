@@ -188,7 +188,7 @@ def loaded(tmp_path_factory, only) -> dict[str, Run]:
     only("leaks", *MEMORY)
     only("twins", *TWINS)
     # What a process does in its first minute is not held against it.
-    time.sleep(30)
+    time.sleep(62)
     runtime = {**WINDOW, "budget": 60}
     return at_once(tmp_path_factory.mktemp("loaded"), {
         "leaks": {"preflight_runtime": runtime, "preflight_load": {**LOAD, "command": LOAD["command"][:7]}},
