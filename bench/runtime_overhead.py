@@ -50,7 +50,7 @@ DEADLINE = 900
 def asked(seconds: float, rate: float) -> dict[str, float]:
     """Answers a second, and the median and 99th percentile of the waits in milliseconds. Rate 0: as fast as they come."""
     begin = time.monotonic()
-    waits: list[list[float]] = [[] for _ in range(CONNECTIONS)]
+    waits: list[list[float]] = [[] for _number in range(CONNECTIONS)]
     errors = [0] * CONNECTIONS
 
     def worker(number: int) -> None:

@@ -211,10 +211,10 @@ def test_nothing_is_said_against_what_is_healthy(deep, service):
 
 
 def test_of_the_endpoints_only_what_is_true_is_told(deep):
-    """Whoever packed these services serves one of them to everybody and has the other's contention recorded."""
+    """Whoever packed these services serves one of them to everybody."""
     found = {(line["subject"].split(" ")[0], line["id"]) for line in failed(deep["twins"].results("twins", "pprof"))}
     exporter = {"pprof.bind", "pprof.expvar", "pprof.reachable", "pprof.allow_list", "pprof.authentication"}
-    known = {("prometheus-node-exporter", check) for check in exporter} | {("etcd", "pprof.mutex_sampling")}
+    known = {("prometheus-node-exporter", check) for check in exporter}
     assert {("prometheus-node-exporter", "pprof.bind"), ("prometheus-node-exporter", "pprof.expvar")} <= found <= known
 
 

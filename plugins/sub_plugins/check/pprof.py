@@ -890,7 +890,7 @@ def _sites(sampled: Mapping[str, Any]) -> list[str]:
            "which costs and shows nothing: not applicable.",
     remediation=Remediation(hint="Call runtime.SetMutexProfileFraction with a number from 100 to 1000 at the program's start."),
     needs=TAKES,
-    thresholds={"period": Threshold(10, "The smallest period: 1 of so many contended unlocks is recorded.", unit="unlocks", minimum=1)},
+    thresholds={"period": Threshold(5, "The smallest period: 1 of so many contended unlocks is recorded.", unit="unlocks", minimum=1)},
 )
 def mutex_sampling(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     yield from _takes(facts, partial(_mutex_sampling, int(policy.threshold(mutex_sampling, "period"))))

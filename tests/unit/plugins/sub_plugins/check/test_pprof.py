@@ -837,10 +837,10 @@ def mutex(period, contentions=0):
     pytest.param(mutex(1, 5000), ("fail", "info", "Mutex profiling is dear: every contended unlock records its stack (5000 contentions "
                                                   "since "
                                   "it was switched on); a period of 100 to 1000 shows the same sites."), id="every"),
-    pytest.param(mutex(5), ("fail", "info", "Mutex profiling is dear: one of 5 contended unlocks records its stack; a period of 100 to "
+    pytest.param(mutex(4), ("fail", "info", "Mutex profiling is dear: one of 4 contended unlocks records its stack; a period of 100 to "
                                             "1000 "
-                            "shows the same sites."), id="one-of-five"),
-    pytest.param(mutex(10), ("pass", "info", "One of 10 contended unlocks records its stack."), id="the-least"),
+                            "shows the same sites."), id="one-of-four"),
+    pytest.param(mutex(5), ("pass", "info", "One of 5 contended unlocks records its stack."), id="the-least"),
     pytest.param(mutex(100, 700), ("pass", "info", "One of 100 contended unlocks records its stack (700 contentions since it was switched "
                                    "on)."), id="usual"),
     pytest.param(mutex(None), ("unknown", "info", "The mutex profile does not tell its period."), id="not-told"),
