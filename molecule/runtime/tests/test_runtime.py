@@ -191,7 +191,9 @@ def loaded(tmp_path_factory, only) -> dict[str, Run]:
     time.sleep(62)
     runtime = {**WINDOW, "budget": 60}
     return at_once(tmp_path_factory.mktemp("loaded"), {
-        "leaks": {"preflight_runtime": runtime, "preflight_load": {**LOAD, "command": LOAD["command"][:7]}},
+        # On a machine with other work the collector of `collects` gets no more than it is given.
+        "leaks": {"preflight_runtime": runtime, "preflight_load": {**LOAD, "command": LOAD["command"][:7]},
+                  "preflight_thresholds": {"memory.gc_cpu": {"warn": 5}}},
         "twins": {"preflight_runtime": runtime, "preflight_load": LOAD},
     })
 
