@@ -56,7 +56,7 @@ def at_once(folder: Path, variables: dict[str, dict[str, Any]]) -> dict[str, Run
     begun = {}
     for host, given in variables.items():
         (folder / host).mkdir()
-        begun[host] = begin(folder / host, "--limit", host, preflight_thresholds=PAUSES, **given)
+        begun[host] = begin(folder / host, "--limit", host, **{"preflight_thresholds": PAUSES, **given})
     return {host: end(process, folder / host, since) for host, process in begun.items()}
 
 
@@ -193,7 +193,7 @@ def loaded(tmp_path_factory, only) -> dict[str, Run]:
     return at_once(tmp_path_factory.mktemp("loaded"), {
         # On a machine with other work the collector of `collects` gets no more than it is given.
         "leaks": {"preflight_runtime": runtime, "preflight_load": {**LOAD, "command": LOAD["command"][:7]},
-                  "preflight_thresholds": {"memory.gc_cpu": {"warn": 5}}},
+                  "preflight_thresholds": {**PAUSES, "memory.gc_cpu": {"warn": 5}}},
         "twins": {"preflight_runtime": runtime, "preflight_load": LOAD},
     })
 
