@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar
 
+from ansible_collections.goready.preflight.plugins.module_utils.redact import redact_url
+
 TIMEOUT = 1.0            # seconds for one request, everything included
 BODY_LIMIT = 64 * 1024   # bytes of the body that are kept
 HEAD_LIMIT = 32 * 1024   # bytes of status line and headers
@@ -108,7 +110,8 @@ def parse_url(url: str) -> Target:
     scheme = scheme.lower()
     if not separator or scheme not in ("http", "https", "unix"):
         # What stands before an @ may be a password.
-        raise ValueError("expected http://, https:// or unix:///, not %r" % (url[:80] if "@" not in url else "..."))
+        shown = redact_url(url)[:80] if separator or "@" not in url else "..."
+        raise ValueError("expected http://, https:// or unix:///, not %r" % shown)
     if scheme == "unix":
         # As nginx writes it (proxy_pass http://unix:/path:/uri): what follows ":/" is the path of the request.
         sock, _colon, path = rest.partition(":/")

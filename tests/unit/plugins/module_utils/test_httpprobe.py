@@ -44,7 +44,7 @@ def test_parse_url(url, expected):
     ("", "expected http://, https:// or unix:///, not ''"),
     ("ftp://h", "expected http://, https:// or unix:///, not 'ftp://h'"),
     ("127.0.0.1:80", "expected http://, https:// or unix:///, not '127.0.0.1:80'"),
-    ("htp://bob:hunter22@h", "expected http://, https:// or unix:///, not '...'"),
+    ("htp://bob:hunter22@h", "expected http://, https:// or unix:///, not 'htp://bob:[redacted]@h'"),
     ("bob:hunter22@h", "expected http://, https:// or unix:///, not '...'"),
     ("http://bob:hunter22/x@h", "'...' is not a port number from 1 to 65535"),
     ("http://", "'http://' names no host"),
