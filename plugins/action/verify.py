@@ -237,9 +237,12 @@ class _Remote:
         before = action._task.async_val
         action._task.async_val = load.duration + int(looks.GRACE) + 5
         try:
-            self._started = action._execute_module(
+            self._started = dict(action._execute_module(
                 module_name="ansible.legacy.command", module_args={"argv": looks.bounded(load)},
-                task_vars=task_vars, wrap_async=True)
+                task_vars=task_vars, wrap_async=True))
+        except AnsibleConnectionFailure as exc:
+            # What the host told before is judged; there was no load.
+            self._started = {"msg": f"unreachable: {exc}"}
         finally:
             action._task.async_val = before
         self._asked = time.monotonic()
