@@ -94,6 +94,8 @@ def go_on(facts: dict[str, Any], steps: Sequence[Step], load: Load | None, *, ca
         wait(started + load.duration + GRACE, running)
     finally:
         runtime["load"] = _ended(load, running, clock() - started)
+    if runtime["load"]["error"]:
+        say(f"the load failed: {runtime['load']['error']}")
     ended = clock()
     for number, step in numbered:
         if step.phase == "after":

@@ -84,6 +84,7 @@ def test_a_load_that_fails_at_once_is_told_and_not_looked_at():
     facts, _profiles = clock.go({"snapshots": 2, "interval": 8}, load, Work(clock, 0, 127, "x cannot be run"))
     assert [phase for phase, _when in clock.calls] == ["idle", "after", "after", "after"]
     assert facts["runtime"]["load"]["error"] == "it ended with exit status 127: x cannot be run"
+    assert "the load failed: it ended with exit status 127: x cannot be run" in clock.said
 
 
 def test_a_look_that_gives_nothing_leaves_the_others():
