@@ -1024,10 +1024,11 @@ def test_a_service_that_dies_in_the_middle():
 
     def answer(connection):
         path = connection.recv(4096).split(b" ")[1].decode()
-        connection.sendall(known.get(path, NOT_FOUND))
         if path == BASE + "heap":
+            # Before the answer: the next request follows it at once.
             box[0]._listener.shutdown(socket.SHUT_RDWR)
             box[0]._listener.close()
+        connection.sendall(known.get(path, NOT_FOUND))
 
     server = Server(answer)
     box.append(server)
