@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -29,9 +28,6 @@ if TYPE_CHECKING:  # policy reads baselines, which are reports, which lie where 
     from ansible_collections.goready.preflight.plugins.plugin_utils.policy import Rules
 
 FORMAT = 1
-
-# How the runtime reads GOMEMLIMIT (Go source, parseByteCount in runtime/string.go).
-_BYTES = re.compile(r"([0-9]+)(?:([KMGT])iB|B)?")
 
 
 def file_name(host: str) -> str:
@@ -170,9 +166,12 @@ def _memory_limits(service: Mapping[str, Any]) -> dict[str, int | None]:
     """What bounds the memory of a service, in bytes: GOMEMLIMIT of its processes, and the lowest of its control groups."""
     gomemlimit, memory_max = None, None
     for process in service.get("processes") or []:
-        given = _BYTES.fullmatch(str((process.get("environ") or {}).get("GOMEMLIMIT") or ""))
-        if given and gomemlimit is None:
-            gomemlimit = int(given[1]) << {None: 0, "K": 10, "M": 20, "G": 30, "T": 40}[given[2]]
+        try:
+            given = subjects.parse_memory_limit(str((process.get("environ") or {}).get("GOMEMLIMIT") or ""))
+        except ValueError:
+            given = subjects.INFINITY  # limits.memory_limit tells what is wrong with it
+        if gomemlimit is None and given != subjects.INFINITY:
+            gomemlimit = int(given)
         cgroup = process.get("cgroup") or {}
         for value in (lookup(cgroup, "effective.memory_max.value"), cgroup.get("memory_max")):
             limit = subjects.number(value)

@@ -9,6 +9,7 @@ holds no PID, so that a finding keeps its fingerprint over restarts. Everything 
 from __future__ import annotations
 
 import functools
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -343,6 +344,19 @@ def number(value: Any) -> float | None:
     if text in ("unlimited", "infinity", "max"):
         return INFINITY
     return int(text) if text.isdigit() else None
+
+
+def parse_memory_limit(text: str) -> float:
+    """The bytes of a GOMEMLIMIT as the runtime reads it (Go source, parseByteCount in runtime/string.go): whole numbers with
+    B, KiB, MiB, GiB, TiB or nothing behind them; ``off`` is infinite. ValueError for what would end the program."""
+    if text in ("", "off"):
+        return INFINITY
+    found = re.fullmatch(r"([+]?[0-9]{1,19})(B|KiB|MiB|GiB|TiB)?", text)
+    if found:
+        value: int = int(found.group(1)) * 1024 ** ("B", "KiB", "MiB", "GiB", "TiB").index(found.group(2) or "B")
+        if value < 1 << 63:
+            return value
+    raise ValueError(f"{text!r} is no GOMEMLIMIT: Go reads whole numbers of bytes, or with B, KiB, MiB, GiB, TiB, or `off`")
 
 
 def words(value: float | None) -> str:

@@ -20,7 +20,9 @@ from ansible_collections.goready.preflight.plugins.plugin_utils import subjects
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
     Facts, Outcome, Policy, Remediation, Threshold, check, failed, lookup, notapplicable, passed, unknown,
 )
-from ansible_collections.goready.preflight.plugins.plugin_utils.subjects import INFINITY, Program, Service, plain, size, words
+from ansible_collections.goready.preflight.plugins.plugin_utils.subjects import (
+    INFINITY, Program, Service, parse_memory_limit, plain, size, words,
+)
 
 NEEDS = ("services.services",)
 
@@ -543,19 +545,6 @@ def _tasks(service: Service, main: Mapping[str, Any], ratio: float) -> Outcome:
 _NO_CONTROLLER = Remediation(
     hint="The kernel (or the container that this host is) offers no such cgroup controller. Enable it (cgroup.subtree_control, "
          "kernel command line), or drop the setting: as it stands it promises a limit that nobody enforces.")
-
-
-def parse_memory_limit(text: str) -> float:
-    """The bytes of a GOMEMLIMIT as the runtime reads it (Go source, parseByteCount in runtime/string.go): whole numbers with
-    B, KiB, MiB, GiB, TiB or nothing behind them; ``off`` is infinite. ValueError for what would end the program."""
-    if text in ("", "off"):
-        return INFINITY
-    found = re.fullmatch(r"([+]?[0-9]{1,19})(B|KiB|MiB|GiB|TiB)?", text)
-    if found:
-        value: int = int(found.group(1)) * 1024 ** ("B", "KiB", "MiB", "GiB", "TiB").index(found.group(2) or "B")
-        if value < 1 << 63:
-            return value
-    raise ValueError(f"{text!r} is no GOMEMLIMIT: Go reads whole numbers of bytes, or with B, KiB, MiB, GiB, TiB, or `off`")
 
 
 def _environment(service: Service, name: str) -> tuple[str, str] | None:

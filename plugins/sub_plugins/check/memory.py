@@ -19,8 +19,7 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
 )
 from ansible_collections.goready.preflight.plugins.plugin_utils.memory import MIB, Fraction, Heap, Take, milliseconds, span
 from ansible_collections.goready.preflight.plugins.plugin_utils.runtimes import Endpoint
-from ansible_collections.goready.preflight.plugins.plugin_utils.subjects import INFINITY, size
-from ansible_collections.goready.preflight.plugins.sub_plugins.check.limits import parse_memory_limit
+from ansible_collections.goready.preflight.plugins.plugin_utils.subjects import INFINITY, parse_memory_limit, size
 
 NEEDS = ("runtime.endpoints",)
 SHOWN = 10  # allocation sites in the evidence

@@ -52,20 +52,11 @@ _WHY_PPROF = (
 )
 
 
-def _where(endpoint: Endpoint) -> str:
-    """``0.0.0.0:6060``, ``[::]:6060``, ``unix:/run/api.sock``."""
-    listener = endpoint["listener"]
-    if listener["proto"] == "unix":
-        return f"unix:{listener['path']}"
-    address = listener["address"]
-    return f"[{address}]:{listener['port']}" if ":" in address else f"{address}:{listener['port']}"
-
-
 def _listeners(facts: Facts, part: str = "endpoints") -> list[tuple[str, Endpoint]]:
     """(subject, endpoint) of every listener, by subject. A subject names service and listener; two containers that give
     the same one are told apart by their id."""
     endpoints = lookup(facts, f"pprof.{part}") or []
-    names = [f"{subjects.subject_of(endpoint['service'], endpoint.get('container'))} {_where(endpoint)}" for endpoint in endpoints]
+    names = [f"{subjects.subject_of(endpoint['service'], endpoint.get('container'))} {runtimes.where(endpoint)}" for endpoint in endpoints]
     counts = Counter(names)
     found = []
     for name, endpoint in zip(names, endpoints, strict=True):
@@ -86,7 +77,7 @@ def _evidence(endpoint: Endpoint, part: str = "pprof") -> list[str]:
 
 def _bound(endpoint: Endpoint) -> str:
     scheme = f", {endpoint['scheme']}" if endpoint.get("scheme") else ""
-    return f"listener {_where(endpoint)}{scheme}"
+    return f"listener {runtimes.where(endpoint)}{scheme}"
 
 
 def _process(endpoint: Endpoint) -> str:
@@ -100,10 +91,10 @@ def _reach(endpoint: Endpoint) -> str:
     address = endpoint["listener"]["address"]
     if endpoint.get("namespace") == "other":
         net = "its container's network" if endpoint.get("container") else "its own network namespace"
-        return f"on {_where(endpoint)} inside {net}: for everything on that network, and wherever the port is published"
+        return f"on {runtimes.where(endpoint)} inside {net}: for everything on that network, and wherever the port is published"
     if address in WILDCARDS:
-        return f"on {_where(endpoint)}: on every address of the host"
-    return f"on {_where(endpoint)}: for everybody with a route to that address"
+        return f"on {runtimes.where(endpoint)}: on every address of the host"
+    return f"on {runtimes.where(endpoint)}: for everybody with a route to that address"
 
 
 def _own_network(endpoint: Endpoint) -> bool:
@@ -334,7 +325,7 @@ def bind(facts: Facts, policy: Policy) -> Iterator[Outcome]:
 
 
 def _bind(facts: Facts, subject: str, endpoint: Endpoint) -> Outcome | None:
-    served, where = endpoint["pprof"]["served"], _where(endpoint)
+    served, where = endpoint["pprof"]["served"], runtimes.where(endpoint)
     local = is_local(endpoint["listener"])
     evidence = _evidence(endpoint)
     if served:
@@ -392,7 +383,7 @@ def reachable(facts: Facts, policy: Policy) -> Iterator[Outcome]:
             outcome = _reachable(facts, subject, endpoint, answers.get(_key(endpoint)))
         elif _own_network(endpoint) and not is_local(endpoint["listener"]) and (
                 endpoint["pprof"]["served"] or endpoint["expvar"]["served"]):
-            outcome = unknown(f"Where {_where(endpoint)} is published, and so who reaches it, is not known.", subject=subject,
+            outcome = unknown(f"Where {runtimes.where(endpoint)} is published, and so who reaches it, is not known.", subject=subject,
                               evidence=_evidence(endpoint), severity="medium")
         outcome = _mended(facts, endpoint, _advised(facts, endpoint, outcome), _GUARD)
         if outcome is not None:
@@ -483,7 +474,7 @@ def public_mux(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         if not endpoint["pprof"]["served"]:
             continue
         listed = True
-        where, mux = _where(endpoint), endpoint["shared"]
+        where, mux = runtimes.where(endpoint), endpoint["shared"]
         local = is_local(endpoint["listener"])
         evidence = [*_evidence(endpoint), *endpoint.get("shared_evidence", ())]
         if mux:
@@ -524,7 +515,7 @@ def expvar(facts: Facts, policy: Policy) -> Iterator[Outcome]:
 
 
 def _expvar(facts: Facts, subject: str, endpoint: Endpoint) -> Outcome | None:
-    served, where = endpoint["expvar"]["served"], _where(endpoint)
+    served, where = endpoint["expvar"]["served"], runtimes.where(endpoint)
     local = is_local(endpoint["listener"])
     evidence = _evidence(endpoint, "expvar")
     guard = None if local else _table(facts, endpoint)
@@ -629,7 +620,7 @@ def _asks(endpoint: Endpoint) -> str:
 def _fronted(endpoint: Endpoint) -> list[str]:
     if not endpoint.get("program"):
         return _evidence(endpoint)
-    backend = _where({"listener": endpoint["backend"]})
+    backend = runtimes.where({"listener": endpoint["backend"]})
     return [f"{endpoint['file']} line {endpoint['line']}: {endpoint['program']} hands {endpoint['prefix']}/debug on to {backend}",
             _bound(endpoint), *(str(line) for line in endpoint["pprof"]["evidence"])]
 
@@ -652,7 +643,7 @@ def allow_list(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     enough = bool(policy.threshold(allow_list, "credentials"))
 
     def judge(subject: str, endpoint: Endpoint) -> Outcome:
-        where, evidence, asks = _where(endpoint), _fronted(endpoint), _asks(endpoint)
+        where, evidence, asks = runtimes.where(endpoint), _fronted(endpoint), _asks(endpoint)
         guard = _in_front(facts, endpoint)
         wanted = "an allow-list or credentials" if enough else "an allow-list"
         if guard is not None and guard.proven:
@@ -690,7 +681,7 @@ def authentication(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     enough = bool(policy.threshold(authentication, "allow_list"))
 
     def judge(subject: str, endpoint: Endpoint) -> Outcome:
-        where, evidence, asks = _where(endpoint), _fronted(endpoint), _asks(endpoint)
+        where, evidence, asks = runtimes.where(endpoint), _fronted(endpoint), _asks(endpoint)
         guard = _in_front(facts, endpoint)
         listed = guard is not None and guard.proven
         wanted = "credentials or an allow-list" if enough else "credentials"
