@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
 
-from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, engine, hostdoc, policy, sampling, version
+from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue, engine, hostdoc, policy, version
 
 # The variables that a host may have values of its own for.
 _OF_HOSTS = (*policy.DEFAULTS, *policy.REMEDIATION_DEFAULTS)
@@ -114,7 +114,7 @@ def _judge(values: Mapping[str, Any]) -> tuple[list[str], int]:
     seconds = 0
     try:
         rules = policy.parse(values)
-        checks, seconds = rules.checks, sampling.seconds(rules.sampling, rules.load, rules.policy.profile) if rules.steps() else 0
+        checks, seconds = rules.checks, rules.seconds()
     except policy.PolicyError as exc:
         faults += exc.faults
         checks = catalogue.load()

@@ -80,13 +80,16 @@ class ActionModule(ActionBase):
         return result
 
     def _verify(self, rules: policy.Rules, timeout: int, task_vars: dict[str, Any]) -> dict[str, Any]:
-        steps = rules.steps()
+        steps, tried = rules.steps(), rules.tried()
         answer = self._execute_module(module_name=_MODULE, task_vars=task_vars, module_args={
-            "subsets": [*_SUBSETS, *(["runtime"] if steps else [])],
+            "subsets": [*_SUBSETS, *(["runtime"] if steps else []), *tried],
             "services": [dict(service) for service in rules.policy.services],
             "toolchain": rules.policy.toolchain,
+            "build_user": rules.probing.build_user,
             "probes": rules.probes("host"),
             "timeout": timeout,
+            "credentials": self._credentials(rules) if steps or tried else [],
+            **({"active": rules.probing.active(rules.policy.profile)} if tried else {}),
             **(self._runtime(rules, steps[0], []) if steps else {}),
         })
         if answer.get("failed") or "facts" not in answer:
@@ -118,8 +121,10 @@ class ActionModule(ActionBase):
                 "dump_limit": rules.sampling.dump_limit, "leak_limit": step.leak_limit, "cpu_seconds": rules.sampling.cpu_seconds,
                 "gc": rules.sampling.gc, "budget": rules.sampling.budget, "profile_limit": rules.sampling.profile_limit,
             },
-            "credentials": [{"service": name, **given} for name, given in rules.credentials.items()],
         }
+
+    def _credentials(self, rules: policy.Rules) -> list[dict[str, Any]]:
+        return [{"service": name, **given} for name, given in rules.credentials.items()]
 
     def _look_again(self, rules: policy.Rules, facts: dict[str, Any], steps: list[sampling.Step], begin: float, timeout: int,
                     task_vars: dict[str, Any]) -> None:
@@ -127,7 +132,7 @@ class ActionModule(ActionBase):
             try:
                 return dict(self._execute_module(module_name=_MODULE, task_vars=task_vars, module_args={
                     "subsets": ["runtime"], "services": [dict(service) for service in rules.policy.services], "timeout": timeout,
-                    **self._runtime(rules, step, targets),
+                    "credentials": self._credentials(rules), **self._runtime(rules, step, targets),
                 }))
             except AnsibleConnectionFailure as exc:
                 # The host was there before: what it told is judged, and this look is missing.

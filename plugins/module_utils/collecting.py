@@ -39,6 +39,25 @@ class Unavailable(Exception):
     """The host has no such thing (a file, a command): the value is unknown, and nothing is broken."""
 
 
+class Budget:
+    """The seconds that everything which tries something on a host has together, from the first question on."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._begin: Optional[float] = None
+        self._lock = threading.Lock()
+
+    def spent(self) -> float:
+        """Seconds since the first question; that is when the time begins to run."""
+        with self._lock:
+            if self._begin is None:
+                self._begin = time.monotonic()
+            return time.monotonic() - self._begin
+
+    def remaining(self) -> float:
+        return max(0.0, self.seconds - self.spent())
+
+
 class Context:
     """What a collector may use. ``root`` is prefixed to every absolute path it reads, so that a test can give a
     recorded tree; ``run`` is replaced in tests as well. Every part gets a copy whose ``deadline`` is its own."""
@@ -46,7 +65,7 @@ class Context:
     def __init__(self, *, root: str = "/", services: Sequence[Mapping[str, Any]] = (), timeout: float = 20.0,
                  toolchain: str = "optional", build_user: str = "", probes: Sequence[Mapping[str, Any]] = (),
                  runtime: Optional[Mapping[str, Any]] = None, credentials: Sequence[Mapping[str, Any]] = (),
-                 extra: Optional[Mapping[str, float]] = None) -> None:
+                 extra: Optional[Mapping[str, float]] = None, active: Optional[Mapping[str, Any]] = None) -> None:
         self.root = root
         self.services = list(services)
         self.toolchain = toolchain
@@ -55,6 +74,9 @@ class Context:
         self.runtime = dict(runtime or {})
         self.credentials = list(credentials)
         self.timeout = timeout
+        self.active = dict(active or {})  # how far the host may be tried, see docs/facts.md
+        self.factor = 1  # how many times as long this host may take, see slow_down()
+        self.budget = Budget(float(self.active.get("budget", 60)))
         self.extra = dict(extra or {})  # seconds that a subset may take beyond the deadline of all the others
         self.deadline = time.monotonic() + timeout
         self.shared: Dict[str, Any] = {}  # what one part leaves for another (the process table, the subsets' results)
@@ -66,6 +88,11 @@ class Context:
         part = copy.copy(self)
         part.deadline = min(self.deadline_of(subset), deadline)
         return part
+
+    def slow_down(self, factor: int) -> None:
+        """Allow this host ``factor`` times as long: its programs run on translated instructions."""
+        self.factor = factor
+        self.budget = Budget(self.budget.seconds * factor)
 
     def deadline_of(self, subset: str) -> float:
         """When a subset has to have ended."""
@@ -234,11 +261,11 @@ class _Subset:
 
 
 def gather(subsets: Mapping[str, Sequence[Part]], context: Context,
-           after: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
+           after: Optional[Mapping[str, Sequence[str]]] = None) -> Dict[str, Any]:
     """Run the parts of every subset, the subsets side by side, until the context's deadline (and a subset's ``extra``).
 
-    ``after`` names for a subset the one it waits for (pprof needs the listeners of services). Returns ``{subset: {key:
-    value}, "errors": [...], "timings": {subset: ms}}``, where every key of a part that did not give its value is named in
+    ``after`` names for a subset those it waits for, where they are wanted (pprof needs the listeners of services). Returns
+    ``{subset: {key: value}, "errors": [...], "timings": {subset: ms}}``, where every key of a part that did not give its value is named in
     ``errors``. A part that passes its deadline costs its own value: another thread goes on with the parts behind it. The
     threads are daemons, so a process whose part hangs ends all the same.
     """
@@ -281,8 +308,8 @@ def gather(subsets: Mapping[str, Sequence[Part]], context: Context,
         threading.Thread(target=work, args=(state, state.turn), daemon=True, name=state.name).start()
 
     def ready(state: _Subset) -> bool:
-        before = states.get((after or {}).get(state.name, ""))
-        return state.started is None and (before is None or before.ended is not None)
+        before = [states[name] for name in (after or {}).get(state.name, ()) if name in states]
+        return state.started is None and all(one.ended is not None for one in before)
 
     with changed:
         while True:
@@ -413,7 +440,7 @@ def _biggest(document: Dict[str, Any]) -> Tuple[str, Any, Any]:
 
 
 def document(subsets: Mapping[str, Sequence[Part]], context: Context,
-             after: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
+             after: Optional[Mapping[str, Sequence[str]]] = None) -> Dict[str, Any]:
     """The facts document of docs/facts.md: what :func:`gather` brings, when and by whom it was collected, within bounds."""
     import datetime
     import platform

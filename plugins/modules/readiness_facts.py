@@ -13,6 +13,9 @@ description:
     and returns them as one document of plain values.
   - Only reads. Nothing is written, started, stopped or compiled. Commands in O(probes) are the caller's own.
   - Services are profiled only with V(runtime) in O(subsets), and only as far as O(runtime.kinds) says.
+  - The subsets V(connections), V(sample), V(pools), V(wall), V(databases), V(timeouts), V(proxies) and V(build) try what the
+    host is meant to do, as far as O(active) says. They ask declared endpoints and configured module proxies alone. V(build)
+    compiles in a private temporary folder, which it removes.
   - Every part has a deadline of its own. One that hangs or breaks costs its own value and an entry in RV(facts.errors).
   - It works as an ordinary user too. What needs root is V(null) then, and named in RV(facts.errors) or beside the value.
   - Values that look like credentials are replaced on the host, before they leave it.
@@ -23,15 +26,17 @@ options:
     description:
       - What to read. V(pprof) needs the listeners of V(services), V(runtime) the endpoints of V(pprof) and V(modules) the shells
         of V(toolchain); they bring them along.
-      - V(runtime) asks the services for profiles, once each. It is left out by default.
+      - V(runtime) asks the services for profiles, once each. It is left out by default, as is what tries something.
+      - V(connections), V(sample), V(pools), V(wall) and V(databases) watch for some seconds, side by side, when everything else has
+        been read. V(timeouts), V(proxies) and V(build) follow them, so that no compiler spoils a measurement.
     type: list
     elements: str
-    choices: [host, toolchain, modules, services, pprof, network, runtime]
+    choices: [host, toolchain, modules, services, pprof, network, runtime, connections, sample, pools, wall, databases, timeouts, proxies, build]
     default: [host, toolchain, modules, services, pprof, network]
   services:
     description:
       - The services that the host should run, as C(preflight_services) declares them.
-      - The keys C(name), C(unit), C(binary), C(pprof), C(health) and C(metrics) are used here. Others are for the judgement and
+      - The keys C(name), C(unit), C(binary), C(pprof), C(health), C(metrics) and C(depends_on) are used here. Others are for the judgement and
         are ignored.
     type: list
     elements: dict
@@ -119,9 +124,53 @@ options:
         type: list
         elements: dict
         default: []
+  active:
+    description:
+      - How far the host is tried, with one of the subsets that try something in O(subsets).
+    type: dict
+    default: {}
+    suboptions:
+      budget:
+        description:
+          - Seconds for all of them together, from the first question on. What is cut off says so.
+          - An emulated host has six times as many.
+        type: int
+        default: 60
+      profile:
+        description: V(deep) asks more, and may take longer.
+        type: str
+        choices: [standard, deep]
+        default: standard
+      build:
+        description:
+          - How toolchains are tried. C(cgo) is V(auto), V(required) or V(absent); C(toolchains) is V(seen) (those that a shell finds
+            first) or V(all); C(timeout) are seconds for each, C(memory) and C(disk) bytes.
+        type: dict
+        default: {}
+      proxy:
+        description:
+          - How module proxies are asked. C(modules) are what is really downloaded (V(path@version)), C(private) patterns of modules
+            that nobody else may hear of, C(requests) and C(concurrency) the load, C(timeout) seconds for a request.
+        type: dict
+        default: {}
+      network:
+        description:
+          - How endpoints are asked. C(samples) connections to each, C(window) seconds to watch, C(timeout) seconds for a connection,
+            C(redirects) that are followed.
+          - C(endpoints) has C(ca_file), C(cert_file), C(key_file) and C(validate_certs) by URL. C(server_timeouts) are the URLs that
+            may be asked slowly.
+        type: dict
+        default: {}
+      databases:
+        description:
+          - The database servers, with C(name), C(url), C(scheme), C(services), C(socket), C(run_as), C(passfile), C(defaults_file),
+            C(ca_file) and C(timeout).
+        type: list
+        elements: dict
+        default: []
   credentials:
     description:
-      - How to be let in to the pprof of services. They are used for the declared endpoint of a service; where none is declared,
+      - How to be let in to the pprof and the metrics of services, and to databases. They are used for the declared endpoint of a service; where none is declared,
         for the one that asks.
       - They are sent only to who refused a request without them, and only over https to a good certificate, to a listener that a
         process of the service holds, or to a declared URL of another host.
@@ -131,7 +180,7 @@ options:
     default: []
     suboptions:
       service:
-        description: Name of the service.
+        description: Name of the service, or of the database.
         type: str
         required: true
       username:
@@ -2461,11 +2510,11 @@ profiles:
       type: str
 """
 
-from typing import Any, Dict, List, Mapping, Tuple  # noqa: E402
+from typing import Any, Dict, List, Mapping, Sequence, Tuple  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
-from ansible_collections.goready.preflight.plugins.module_utils import collecting, redact  # noqa: E402
+from ansible_collections.goready.preflight.plugins.module_utils import collecting, emulator, redact  # noqa: E402
 from ansible_collections.goready.preflight.plugins.module_utils.collect import (  # noqa: E402
     host, modules, network, pprof, services, toolchain,
 )
@@ -2480,7 +2529,21 @@ SUBSETS = {
 }
 #: What the subset "runtime" asks for, in its order. It is imported only where it is wanted.
 KINDS = ("heap", "goroutine", "dump", "allocs", "mutex", "block", "threadcreate", "cpu", "metrics", "goroutineleak")
-AFTER = {"pprof": "services", "modules": "toolchain", "runtime": "pprof"}
+#: Those that try something, each with its parts. They too are imported only where they are wanted.
+ACTIVE = ("connections", "sample", "pools", "wall", "databases", "timeouts", "proxies", "build")
+#: While one watches, nothing else is done on the host: what compiles comes last.
+_WINDOW = ("connections", "sample", "pools", "wall", "databases")
+_BEFORE = ("host", "services", "pprof", "runtime", "network", "toolchain", "modules")
+AFTER: Dict[str, Sequence[str]] = {
+    "pprof": ("services",), "modules": ("toolchain",), "runtime": ("pprof",),
+    **{name: _BEFORE for name in _WINDOW},
+    "timeouts": (*_BEFORE, *_WINDOW), "proxies": (*_BEFORE, *_WINDOW, "timeouts"),
+    "build": (*_BEFORE, *_WINDOW, "timeouts", "proxies"),
+}
+#: An emulated host takes this many times as long.
+EMULATED = 6
+#: Seconds beyond the budget, in which what was begun within it is ended and taken back.
+SLACK = 10.0
 
 
 class ReadOnlyModule(AnsibleModule):  # type: ignore[misc]
@@ -2502,9 +2565,11 @@ def read_all(params: Mapping[str, Any]) -> Tuple[Dict[str, Any], List[Dict[str, 
     options = params.get("runtime") or {}
     if "runtime" in wanted and not options.get("targets"):
         wanted.add("pprof")
-    if "pprof" in wanted:
+    if {"connections", "sample", "pools", "wall", "timeouts", "pprof"} & wanted:
         wanted.add("services")
-    if "modules" in wanted:
+    if "proxies" in wanted:
+        wanted.add("modules")
+    if {"modules", "build"} & wanted:
         wanted.add("toolchain")
     parts: Dict[str, List[Any]] = {name: list(SUBSETS[name]) for name in SUBSETS if name in wanted}
     extra: Dict[str, float] = {}
@@ -2522,17 +2587,61 @@ def read_all(params: Mapping[str, Any]) -> Tuple[Dict[str, Any], List[Dict[str, 
     context = collecting.Context(
         services=params["services"], probes=params["probes"], timeout=float(params["timeout"]),
         toolchain=params["toolchain"], build_user=params["build_user"], runtime=options,
-        credentials=params.get("credentials") or (), extra=extra,
+        credentials=params.get("credentials") or (), extra=extra, active=params.get("active") or {},
     )
+    tried = [name for name in ACTIVE if name in wanted]
+    if tried:
+        if emulator.is_emulator(host.running(context)):
+            context.slow_down(EMULATED)
+        for name in tried:
+            parts[name] = [(part[0], part[1], context.budget.seconds + SLACK) for part in _active_parts(name)]
+            context.extra[name] = extra.get("runtime", 0.0) + context.budget.seconds + SLACK
     facts = collecting.document(parts, context, AFTER)
     facts["probes"] = facts.get("probes", {}).get("answers", {})
     return facts, list(context.shared.get("runtime.profiles") or ())
 
 
+def _active_parts(name: str) -> Sequence[Any]:
+    """The parts of a subset that tries something. Ansible sends to a host what an import statement names, wherever it stands."""
+    if name == "connections":
+        from ansible_collections.goready.preflight.plugins.module_utils.collect import connections
+
+        return connections.PARTS
+    if name == "sample":
+        from ansible_collections.goready.preflight.plugins.module_utils.collect import sample
+
+        return sample.PARTS
+    if name == "pools":
+        from ansible_collections.goready.preflight.plugins.module_utils.collect import pools
+
+        return pools.PARTS
+    if name == "wall":
+        from ansible_collections.goready.preflight.plugins.module_utils.collect import wall
+
+        return wall.PARTS
+    if name == "databases":
+        from ansible_collections.goready.preflight.plugins.module_utils.collect import databases
+
+        return databases.PARTS
+    if name == "timeouts":
+        from ansible_collections.goready.preflight.plugins.module_utils.collect import timeouts
+
+        return timeouts.PARTS
+    if name == "proxies":
+        from ansible_collections.goready.preflight.plugins.module_utils.collect import proxies
+
+        return proxies.PARTS
+    if name == "build":
+        from ansible_collections.goready.preflight.plugins.module_utils.collect import build
+
+        return build.PARTS
+    raise ValueError("%s is no subset" % name)
+
+
 def main() -> None:
     module = ReadOnlyModule(
         argument_spec={
-            "subsets": {"type": "list", "elements": "str", "choices": [*SUBSETS, "runtime"], "default": list(SUBSETS)},
+            "subsets": {"type": "list", "elements": "str", "choices": [*SUBSETS, "runtime", *ACTIVE], "default": list(SUBSETS)},
             "services": {"type": "list", "elements": "dict", "default": []},
             "toolchain": {"type": "str", "choices": ["required", "optional", "absent"], "default": "optional"},
             "probes": {"type": "list", "elements": "dict", "default": []},
@@ -2551,6 +2660,14 @@ def main() -> None:
                 "raw": {"type": "list", "elements": "str", "default": []},
                 "targets": {"type": "list", "elements": "dict", "default": []},
             }},
+            "active": {"type": "dict", "default": {}, "options": {
+                "budget": {"type": "int", "default": 60},
+                "profile": {"type": "str", "choices": ["standard", "deep"], "default": "standard"},
+                "build": {"type": "dict", "default": {}},
+                "proxy": {"type": "dict", "default": {}},
+                "network": {"type": "dict", "default": {}},
+                "databases": {"type": "list", "elements": "dict", "default": []},
+            }},
             "credentials": {"type": "list", "elements": "dict", "default": [], "options": {
                 "service": {"type": "str", "required": True},
                 "username": {"type": "str"},
@@ -2565,6 +2682,9 @@ def main() -> None:
     if not 1 <= module.params["timeout"] <= 3600:
         _forget(module)
         module.fail_json(msg="timeout: %d is not from 1 to 3600 seconds" % module.params["timeout"])
+    if not 1 <= module.params["active"]["budget"] <= 3600:
+        _forget(module)
+        module.fail_json(msg="active: budget: %d is not from 1 to 3600 seconds" % module.params["active"]["budget"])
     try:
         facts, profiles = read_all(module.params)
     except ValueError as exc:

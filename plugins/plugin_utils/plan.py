@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.goready.preflight.plugins.plugin_utils import engine, policy
+from ansible_collections.goready.preflight.plugins.plugin_utils import engine, policy, readers
 from ansible_collections.goready.preflight.plugins.plugin_utils.report import text
 from ansible_collections.goready.preflight.plugins.plugin_utils.report.remediation import verified
 
@@ -222,7 +222,7 @@ def _pprof_guard(result: Mapping[str, Any], document: Mapping[str, Any], invento
     if isinstance(entry, str):
         return _Request(cannot=entry)
     port = str(result["subject"]).rpartition(":")[2].partition(" ")[0]
-    declared = policy.port_of(str(entry["pprof"])) if entry.get("pprof") else entry.get("port")
+    declared = readers.port_of(str(entry["pprof"])) if entry.get("pprof") else entry.get("port")
     if not port.isdecimal():
         return _Request(cannot="manual: the finding names no port")
     if declared is not None and int(port) != declared:

@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from ansible_collections.goready.preflight.plugins.module_utils import goversion, httpprobe, redact
+from ansible_collections.goready.preflight.plugins.module_utils import goversion, httpprobe
 from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue as catalogues
-from ansible_collections.goready.preflight.plugins.plugin_utils import custom, sampling
+from ansible_collections.goready.preflight.plugins.plugin_utils import custom, probing, readers, sampling
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
     PROFILES, SEVERITIES, Check, Policy, Waiver, is_selected,
 )
@@ -45,6 +44,12 @@ DEFAULTS: dict[str, Any] = {
     "preflight_runtime": {},
     "preflight_load": {},
     "preflight_credentials": {},
+    "preflight_budget": 60,
+    "preflight_build_user": "",
+    "preflight_build": {},
+    "preflight_proxy": {},
+    "preflight_network": {},
+    "preflight_databases": [],
 }
 
 # What remediation may do on a host, with its defaults.
@@ -89,7 +94,7 @@ class Rules:
 
     def __init__(self, policy: Policy, checks: dict[str, Check], variables: dict[str, Any],
                  customs: list[custom.CustomCheck], plan: sampling.Sampling, load: sampling.Load | None,
-                 credentials: Mapping[str, Mapping[str, Any]]) -> None:
+                 credentials: Mapping[str, Mapping[str, Any]], probe: probing.Probing) -> None:
         self.policy = policy
         self.checks = checks
         self.variables = variables
@@ -97,11 +102,25 @@ class Rules:
         self.sampling = plan
         self.load = load
         self.credentials = credentials
+        self.probing = probe
 
     def steps(self) -> list[sampling.Step]:
         """How the services are looked into: nothing where no check that is selected needs it."""
-        wanted = any("runtime.endpoints" in one.needs and is_selected(one, self.policy) for one in self.checks.values())
+        wanted = "runtime.endpoints" in self._needs()
         return sampling.steps(self.sampling, self.load, self.policy.profile) if wanted else []
+
+    def tried(self) -> list[str]:
+        """The subsets that try something: those that a selected check needs."""
+        needs = self._needs()
+        return probing.subsets(needs, self.policy.profile, self.probing.network, "runtime.endpoints" in needs)
+
+    def seconds(self) -> int:
+        """What the verification may take beyond the reading of what exists; what a task's time-out has to allow."""
+        looking = sampling.seconds(self.sampling, self.load, self.policy.profile) if self.steps() else 0
+        return looking + (self.probing.seconds() if self.tried() else 0)
+
+    def _needs(self) -> set[str]:
+        return {path for one in self.checks.values() if is_selected(one, self.policy) for path in one.needs}
 
     def probes(self, where: str) -> list[dict[str, Any]]:
         """The probes of the custom checks that run on ``host`` or on the ``controller``, with their check's id."""
@@ -163,12 +182,20 @@ def parse(variables: Mapping[str, Any], *, hostname: str = "localhost", groups: 
     )
     plan = take("preflight_runtime", sampling.parse, sampling.Sampling())
     load = take("preflight_load", sampling.parse_load, None)
-    credentials = take("preflight_credentials", lambda value: _credentials(value, policy.services), {})
+    probe = probing.Probing(
+        budget=take("preflight_budget", probing.parse_budget, 60),
+        build_user=take("preflight_build_user", probing.parse_user, ""),
+        build=take("preflight_build", probing.parse_build, probing.Build()),
+        proxy=take("preflight_proxy", probing.parse_proxy, probing.Proxy()),
+        network=take("preflight_network", lambda value: probing.parse_network(value, policy.services), probing.Network()),
+        databases=take("preflight_databases", lambda value: probing.parse_databases(value, policy.services), ()),
+    )
+    credentials = take("preflight_credentials", lambda value: _credentials(value, policy.services, probe.databases), {})
     if not faults and not any(is_selected(one, policy) for one in checks.values()):
         faults.append("preflight_checks and preflight_skip_checks leave no check to judge: a run that asks nothing proves nothing")
     if faults:
         raise PolicyError(faults)
-    return Rules(policy, checks, values, customs, plan, load, credentials)
+    return Rules(policy, checks, values, customs, plan, load, credentials, probe)
 
 
 @dataclass(frozen=True)
@@ -257,7 +284,7 @@ def _whole(minimum: int, maximum: int) -> Callable[[Any], int]:
         except ValueError:
             number = None
         if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number <= maximum:
-            raise ValueError(f"{_short(value)} is not a whole number from {minimum} to {maximum}")
+            raise ValueError(f"{readers.short(value)} is not a whole number from {minimum} to {maximum}")
         return number
 
     return read
@@ -265,7 +292,7 @@ def _whole(minimum: int, maximum: int) -> Callable[[Any], int]:
 
 def _folder(value: Any) -> Path:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise ValueError(f"{_short(value)} is not a path")
+        raise ValueError(f"{readers.short(value)} is not a path")
     path = Path(os.path.abspath(os.path.expanduser(value)))
     # The nearest folder that is there decides whether the report can be written; found out now and not after the run.
     for folder in (path / "runs", path, *path.parents):
@@ -295,7 +322,7 @@ def _formats(value: Any) -> tuple[str, ...]:
 
 def _baseline(value: Any) -> Path | None:
     if not isinstance(value, str) or "\0" in value:
-        raise ValueError(f"{_short(value)} is not a path")
+        raise ValueError(f"{readers.short(value)} is not a path")
     if not value:
         return None
     path = Path(os.path.abspath(os.path.expanduser(value)))
@@ -317,12 +344,6 @@ def _choice(choices: tuple[str, ...]) -> Callable[[Any], str]:
     return read
 
 
-def _short(value: Any) -> str:
-    """The value for an error message, a URL without its password: a sentence does not carry five thousand characters."""
-    text = repr(redact.redact_url(value) if isinstance(value, str) else value)
-    return text if len(text) <= 100 else f"{text[:80]}... ({len(text)} characters)"
-
-
 def _list(value: Any) -> list[Any]:
     if isinstance(value, (list, tuple)):
         return list(value)
@@ -341,7 +362,7 @@ def _batch(value: Any) -> int | str:
     try:
         return _whole(1, 100000)(value)
     except ValueError:
-        raise ValueError(f"{_short(value)} is neither a whole number of hosts nor a percentage from 1% to 100%") from None
+        raise ValueError(f"{readers.short(value)} is neither a whole number of hosts nor a percentage from 1% to 100%") from None
 
 
 def _go_version(value: Any) -> str:
@@ -389,43 +410,6 @@ def _thresholds(value: Any, checks: Mapping[str, Check]) -> dict[str, dict[str, 
     return parsed
 
 
-def _port(netloc: str, url: str) -> int | None:
-    try:
-        return urlsplit(f"//{netloc}").port
-    except ValueError:
-        raise ValueError(f"{_short(url)} has a port that is no number from 0 to 65535") from None
-
-
-def port_of(url_text: str) -> int | None:
-    """The port of a URL that was validated; None for a unix socket."""
-    parts = urlsplit(url_text)
-    return None if parts.scheme == "unix" else parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def url(value: Any, schemes: tuple[str, ...]) -> str:
-    """A URL of one of the schemes with a host (or a path for unix), or ValueError."""
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a URL")
-    try:
-        parts = urlsplit(value)
-        if parts.scheme in ("http", "https", "unix"):
-            httpprobe.parse_url(value)
-    except ValueError as exc:
-        raise ValueError(f"{_short(value)} is not a URL that can be asked: {exc}") from None
-    if parts.scheme not in schemes:
-        raise ValueError(f"{_short(value)} is not a URL that begins with {', '.join(scheme + '://' for scheme in schemes)}")
-    if parts.scheme == "unix":
-        if not parts.path.startswith("/"):
-            raise ValueError(f"{_short(value)} names no absolute path; expected unix:///run/api/pprof.sock")
-        return str(value)
-    port = _port(parts.netloc, value)
-    if not parts.hostname:
-        raise ValueError(f"{_short(value)} names no host")
-    if port is None and parts.scheme in ("tcp", "tls", "kafka"):
-        raise ValueError(f"{_short(value)} names no port; expected {parts.scheme}://host:port")
-    return str(value)
-
-
 def _absolute(value: Any) -> str:
     if not isinstance(value, str) or not value.startswith("/"):
         raise ValueError(f"{value!r} is not an absolute path")
@@ -435,7 +419,7 @@ def _absolute(value: Any) -> str:
 def _matching(pattern: re.Pattern[str], what: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise ValueError(f"{_short(value)} is not {what}")
+            raise ValueError(f"{readers.short(value)} is not {what}")
         return str(value)
 
     return read
@@ -455,7 +439,7 @@ def _truth(value: Any) -> bool:
 
 
 def _depends_on(value: Any) -> list[str]:
-    return [url(entry, _DEPENDS_SCHEMES) for entry in _list(value)]
+    return [readers.url(entry, _DEPENDS_SCHEMES) for entry in _list(value)]
 
 
 SERVICE_KEYS: dict[str, Callable[[Any], Any]] = {
@@ -463,9 +447,9 @@ SERVICE_KEYS: dict[str, Callable[[Any], Any]] = {
     "unit": _matching(_UNIT_NAME, "the name of a .service unit"),
     "binary": _absolute,
     "nofile": _whole(1, 1 << 30),
-    "pprof": lambda value: url(value, ("http", "https", "unix")),
-    "health": lambda value: url(value, ("http", "https", "unix")),
-    "metrics": lambda value: url(value, ("http", "https", "unix")),
+    "pprof": lambda value: readers.url(value, ("http", "https", "unix")),
+    "health": lambda value: readers.url(value, ("http", "https", "unix")),
+    "metrics": lambda value: readers.url(value, ("http", "https", "unix")),
     "revision": _matching(_REVISION, "a VCS revision: 4 to 64 hexadecimal digits, in quotes"),
     "depends_on": _depends_on,
 }
@@ -509,14 +493,17 @@ _CREDENTIAL_KEYS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _credentials(value: Any, services: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _credentials(value: Any, services: Iterable[Mapping[str, Any]],
+                 databases: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     if not isinstance(value, Mapping):
-        raise ValueError("expected a mapping of names in preflight_services to their credentials")
+        raise ValueError("expected a mapping of names in preflight_services and preflight_databases to their credentials")
     names = [one["name"] for one in services]
+    servers = [one["name"] for one in databases if one["name"] not in names]
     parsed: dict[str, dict[str, Any]] = {}
     for name, given in value.items():
-        if name not in names:
-            raise ValueError(f"{name}: no service of that name is declared; preflight_services has {', '.join(names) or 'none'}")
+        if name not in (*names, *servers):
+            raise ValueError(f"{name}: no service of that name is declared; preflight_services has {', '.join(names) or 'none'}"
+                             + (f" and preflight_databases {', '.join(servers)}" if servers else ""))
         if not isinstance(given, Mapping):
             raise ValueError(f"{name}: expected a mapping of {', '.join(_CREDENTIAL_KEYS)}")
         entry = parsed.setdefault(str(name), {})
@@ -527,14 +514,16 @@ def _credentials(value: Any, services: Iterable[Mapping[str, Any]]) -> dict[str,
                 entry[str(key)] = _CREDENTIAL_KEYS[key](item)
             except ValueError as exc:
                 raise ValueError(f"{name}: {key}: {exc}") from None
-        if ("username" in entry) != ("password" in entry):
+        # A database's user may stand in its URL, and Redis needs none.
+        if ("username" in entry) != ("password" in entry) and not (name in servers and "password" in entry):
             raise ValueError(f"{name}: username and password belong together")
         if "token" in entry and "username" in entry:
             raise ValueError(f"{name}: token and username exclude each other")
         if not entry:
             raise ValueError(f"{name}: it is empty; expected some of {', '.join(_CREDENTIAL_KEYS)}")
         try:
-            httpprobe.authorization(entry.get("username", ""), entry.get("password", ""), entry.get("token", ""))
+            if name in names:
+                httpprobe.authorization(entry.get("username", ""), entry.get("password", ""), entry.get("token", ""))
         except ValueError as exc:
             raise ValueError(f"{name}: {exc}") from None
     return parsed

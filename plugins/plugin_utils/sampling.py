@@ -8,12 +8,13 @@ Pure: what the inventory says becomes a :class:`Sampling`, a :class:`Load` and t
 """
 from __future__ import annotations
 
-import difflib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
+
+from ansible_collections.goready.preflight.plugins.plugin_utils import readers
 
 #: What an endpoint can be asked for, in the order in which it is asked (the cheap ones first, the leak profile last).
 KINDS = ("heap", "goroutine", "dump", "allocs", "mutex", "block", "threadcreate", "cpu", "metrics", "goroutineleak")
@@ -83,18 +84,19 @@ class Step:
 
 def parse(value: Any) -> Sampling:
     """``preflight_runtime`` as a :class:`Sampling`; ValueError says what is wrong and what is allowed."""
-    given = _mapping(value, [one.name for one in fields(Sampling)])
+    given = readers.mapping(value, [one.name for one in fields(Sampling)])
     known: dict[str, Callable[[Any], Any]] = {
-        "kinds": _kinds, "dump_limit": _whole(0, 1_000_000), "leak_limit": _whole(0, _NO_LIMIT), "cpu_seconds": _whole(0, 30),
-        "snapshots": _whole(2, 60), "interval": _whole(1, 86400), "gc": _boolean, "budget": _whole(1, 600),
-        "profile_limit": _whole(1024, PROFILE_MOST),
+        "kinds": _kinds, "dump_limit": readers.whole(0, 1_000_000), "leak_limit": readers.whole(0, _NO_LIMIT),
+        "cpu_seconds": readers.whole(0, 30), "snapshots": readers.whole(2, 60), "interval": readers.whole(1, 86400),
+        "gc": readers.boolean, "budget": readers.whole(1, 600),
+        "profile_limit": readers.whole(1024, PROFILE_MOST),
     }
-    return replace(Sampling(), **_read(given, known))
+    return replace(Sampling(), **readers.read(given, known))
 
 
 def parse_load(value: Any) -> Load | None:
     """``preflight_load`` as a :class:`Load`; None where it is empty. ValueError says what is wrong."""
-    given = _mapping(value, _LOAD_KEYS)
+    given = readers.mapping(value, _LOAD_KEYS)
     if not given:
         return None
     named = [key for key in ("command", "url", "external") if key in given and given[key] is not False]
@@ -106,9 +108,9 @@ def parse_load(value: Any) -> Load | None:
         raise ValueError("rate belongs to url; a command has its own")
     if "from" in given and kind == "external":
         raise ValueError("from belongs to command and url; an external load is nobody's here")
-    read = _read(given, {
-        "command": _command, "url": _url, "external": _boolean, "rate": _whole(1, 100_000),
-        "from": _one_of("controller", "host"), "duration": _whole(1, 3600), "settle": _whole(0, 3600),
+    read = readers.read(given, {
+        "command": _command, "url": _url, "external": readers.boolean, "rate": readers.whole(1, 100_000),
+        "from": readers.one_of("controller", "host"), "duration": readers.whole(1, 3600), "settle": readers.whole(0, 3600),
     })
     duration = int(read.get("duration", 60))
     # A URL names what the host reaches: by default it is asked from there.
@@ -166,47 +168,6 @@ def seconds(sampling: Sampling, load: Load | None, profile: str) -> int:
     return waits + sum(sampling.budget + _OVERHEAD + (sampling.cpu_seconds if "cpu" in step.kinds else 0) for step in plan)
 
 
-def _mapping(value: Any, known: Any) -> dict[str, Any]:
-    if value is None or value == "":
-        return {}
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{value!r} is not a mapping; its keys are {', '.join(known)}")
-    for key in value:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), list(known), n=1)
-            raise ValueError(f"unknown key {key!r}; {f'did you mean {near[0]}? ' if near else ''}allowed are {', '.join(known)}")
-    return {str(key): item for key, item in value.items() if item is not None}
-
-
-def _read(given: Mapping[str, Any], readers: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
-    read = {}
-    for key, item in given.items():
-        try:
-            read[key] = readers[key](item)
-        except ValueError as exc:
-            raise ValueError(f"{key}: {exc}") from None
-    return read
-
-
-def _whole(minimum: int, maximum: int) -> Callable[[Any], int]:
-    def read(value: Any) -> int:
-        text = str(value)
-        if isinstance(value, bool) or not isinstance(value, (int, str)) or not text.isascii() or not text.isdigit() \
-                or not minimum <= int(text[:12]) <= maximum:
-            raise ValueError(f"{value!r} is not a whole number from {minimum} to {maximum}")
-        return int(text)
-
-    return read
-
-
-def _boolean(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if str(value).lower() in ("true", "false", "yes", "no"):  # --extra-vars key=value gives text
-        return str(value).lower() in ("true", "yes")
-    raise ValueError(f"{value!r} is neither true nor false")
-
-
 def _kinds(value: Any) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"{value!r} is not a list of {', '.join(KINDS)}")
@@ -214,15 +175,6 @@ def _kinds(value: Any) -> tuple[str, ...]:
         if kind not in KINDS:
             raise ValueError(f"{kind!r} is not one of {', '.join(KINDS)}")
     return tuple(kind for kind in KINDS if kind in value)
-
-
-def _one_of(*choices: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value in choices:
-            return str(value)
-        raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
-
-    return read
 
 
 def _command(value: Any) -> tuple[str, ...]:

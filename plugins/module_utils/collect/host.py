@@ -134,7 +134,7 @@ def emulation(context: Context) -> Dict[str, Any]:
         kind = kind or ("rosetta" if rosetta else "qemu-user")
         evidence.append("uname -m: %s, but /proc/cpuinfo shows a CPU of %s" % (
             context.shared.get("host.machine"), vendor or model))
-    interpreter = _interpreter(context)
+    interpreter = running(context)
     if re.match(r"qemu-|rosetta", os.path.basename(interpreter)):
         kind = kind or ("rosetta" if "rosetta" in interpreter else "qemu-user")
         evidence.append("/proc/self/task/TID/exe: %s" % interpreter)
@@ -152,7 +152,7 @@ def emulation(context: Context) -> Dict[str, Any]:
     return {"kind": kind, "evidence": evidence}
 
 
-def _interpreter(context: Context) -> str:
+def running(context: Context) -> str:
     """The file that this very process executes, read where qemu-user does not rewrite it."""
     try:
         task = "/proc/self/task/%d/exe" % (threading.get_native_id() if context.root == "/" else 1)

@@ -119,17 +119,17 @@ class TestGather:
             return "found"
 
         subsets = {"after": (("x", lambda context: context.shared["before.x"]),), "before": (("x", first),)}
-        assert gather(subsets, Context(), {"after": "before"})["after"] == {"x": "found"}
+        assert gather(subsets, Context(), {"after": ("before", "not wanted")})["after"] == {"x": "found"}
 
     def test_a_subset_waits_no_longer_than_the_other_may_take(self) -> None:
         subsets = {"before": (("x", hang(20), 0.2), ("y", part(1))), "after": (("x", part("ran")),)}
-        result = gather(subsets, Context(), {"after": "before"})
+        result = gather(subsets, Context(), {"after": ("before", "not wanted")})
         assert result["after"] == {"x": "ran"}
         assert result["before"] == {"y": 1}
 
     def test_a_subset_whose_turn_never_came_is_named(self) -> None:
         subsets = {"before": (("x", hang(20), 60.0),), "after": (("x", part(1)),)}
-        result = gather(subsets, Context(timeout=0.2), {"after": "before"})
+        result = gather(subsets, Context(timeout=0.2), {"after": ("before", "not wanted")})
         assert [entry["part"] for entry in result["errors"]] == ["after.x", "before.x"]
         assert result["after"] == {}
 

@@ -218,7 +218,9 @@ def test_probes() -> None:
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"timeout": 0}, "timeout: 0 is not from 1 to 3600 seconds"),
     ({"subsets": ["hosts"]},
-     "value of subsets must be one or more of: host, toolchain, modules, services, pprof, network, runtime. Got no match for: hosts"),
+     "value of subsets must be one or more of: host, toolchain, modules, services, pprof, network, runtime, connections, sample, pools, "
+     "wall, databases, timeouts, proxies, build. Got no match for: hosts"),
+    ({"active": {"budget": 0}}, "active: budget: 0 is not from 1 to 3600 seconds"),
     ({"runtime": {"budget": 0}, "subsets": ["runtime"]}, "runtime: budget: 0 is not from 1 to 600"),
     ({"runtime": {"raw": ["trace"]}, "subsets": ["runtime"]}, f"runtime: raw: trace is none of {', '.join(readiness_facts.KINDS)}"),
     ({"toolchain": "maybe"}, "value of toolchain must be one of: required, optional, absent, got: maybe"),
@@ -234,9 +236,10 @@ def test_the_arguments_are_the_documented_ones() -> None:
     _code, answer = call(subsets=["network"])
     used = answer["invocation"]["module_args"]
     assert set(used) == set(options)
-    assert {key: value for key, value in used.items() if key not in ("subsets", "runtime")} == {
-        key: option["default"] for key, option in options.items() if key not in ("subsets", "runtime")}
-    assert used["runtime"] == {key: option["default"] for key, option in options["runtime"]["suboptions"].items()}
+    assert {key: value for key, value in used.items() if key not in ("subsets", "runtime", "active")} == {
+        key: option["default"] for key, option in options.items() if key not in ("subsets", "runtime", "active")}
+    for name in ("runtime", "active"):
+        assert used[name] == {key: option["default"] for key, option in options[name]["suboptions"].items()}
     assert options["runtime"]["suboptions"]["kinds"]["choices"] == list(readiness_facts.KINDS) == list(runtime.KINDS)
     assert options["subsets"]["default"] == list(readiness_facts.SUBSETS)
-    assert options["subsets"]["choices"] == [*readiness_facts.SUBSETS, "runtime"]
+    assert options["subsets"]["choices"] == [*readiness_facts.SUBSETS, "runtime", *readiness_facts.ACTIVE]

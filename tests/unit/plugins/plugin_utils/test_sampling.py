@@ -135,7 +135,7 @@ SERVICE = [{"name": "api", "unit": "api.service", "pprof": "http://127.0.0.1:606
     pytest.param({"api": {"passwort": "s3cret"}}, "api: unknown key 'passwort'; allowed are username, password, token, ca_file, "
                  "validate_certs", id="key"),
     pytest.param({"api": {"password": "s3\ncret"}}, "api: password: expected a text without line breaks", id="line"),
-    pytest.param("s3cret", "expected a mapping of names in preflight_services to their credentials", id="mapping"),
+    pytest.param("s3cret", "expected a mapping of names in preflight_services and preflight_databases to their credentials", id="mapping"),
     pytest.param({"api": {}}, "api: it is empty; expected some of username, password, token, ca_file, validate_certs", id="empty"),
     pytest.param({"api": {"token": "s3 cret"}},
                  "api: a bearer token has no spaces, control characters or characters beyond ASCII", id="token"),
