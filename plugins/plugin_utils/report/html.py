@@ -24,7 +24,7 @@ import jinja2
 from markupsafe import Markup
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import engine
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, remediation, runtime, text
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import explanation, model, remediation, runtime, text
 
 DATA_LIMIT = 5_000_000
 
@@ -51,6 +51,7 @@ _OUTCOME_HEADS = {
 }
 _OUTCOME_ICONS = {"fixed": "pass", "predicted": "pass", "not_fixed": "blocker", "new": "warning", "left": "none"}
 # What the checks said about the inside of a service.
+_WHY_WORDS = {"blocker": "requests fail", "warning": "requests wait", "pass": "nothing was found", "notice": "little was measured"}
 _SERVICE_WORDS = {"blocker": "with a blocking finding", "warning": "with warnings", "unclear": "not judged", "notice": "not fully judged",
                   "waived": "waived", "pass": "healthy", "none": "not judged by any check"}
 _OUTCOME_LINES = 60
@@ -69,12 +70,14 @@ def render(report: model.Report) -> Iterator[str]:
     environment.filters.update(
         count=text.count, duration=text.duration, moment=text.moment, day=text.day, line=_line, plain=_plain,
         visible=_visible, paragraphs=_paragraphs, bytes=runtime.size, span=runtime.span, signed=runtime.signed,
-        function=runtime.function, base=runtime.base, minutes=runtime.minutes,
+        function=runtime.function, base=runtime.base, minutes=runtime.minutes, ms=text.milliseconds,
     )
     # What belongs to the inside of services is there only where there is one to show.
     flames = runtime.flames(report.inside) if report.inside.views else runtime.Flames()
     extra = [*(["flame"] if flames.graphs else []), *(["runtime"] if report.inside.views else [])]
-    style, script = _part("css", "report", *extra), _part("js", "report", *extra)
+    # Its cards are those of the inside of services.
+    why = ["explanation", *([] if report.inside.views else ["runtime"])] if report.why.views else []
+    style, script = _part("css", "report", *extra, *why), _part("js", "report", *extra)
     data, omitted = payload(report)
     yield from environment.get_template("report.html.j2").generate(
         report=report, document=report.document, run=report.document["run"], words=text.VERDICT_WORDS,
@@ -93,6 +96,7 @@ def render(report: model.Report) -> Iterator[str]:
         inside=report.inside, flames=flames, flame_data=Markup(_inert(f"[{','.join(flames.graphs)}]")),
         service_words=_SERVICE_WORDS, class_words=runtime.CLASS_WORDS, origin_words=runtime.ORIGIN_WORDS,
         phase_words=runtime.PHASE_WORDS, page_frames=runtime.PAGE_FRAMES, page_ids=runtime.PAGE_IDS, page_sites=runtime.PAGE_SITES,
+        why_words=_WHY_WORDS, why_causes=explanation.CAUSES, why_lines=explanation.LINES,
         # The findings that decide the verdict are open, the others are headings that say what was found.
         opened={"blocker"} if report.of_kind("blocker") else {"unclear"},
     )

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, remediation, runtime, text
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import explanation, model, remediation, runtime, text
 
 LIMIT = 56_000
 
@@ -84,6 +84,8 @@ def _parts(report: model.Report) -> Iterator[str | _Rows]:
     unclear = report.of_kind("unclear")
     if unclear:
         yield _Rows("### What could not be judged\n\n" + _TABLE, map(_row, unclear), "\n", "check")
+    if report.why.troubled:
+        yield _Rows("### Why would a request time out here?\n\n", map(_why, report.why.troubled), "\n", "service")
     if report.inside.findings:
         yield _Rows("### Inside the services\n\n", map(_service, report.inside.findings), "\n", "service")
     if report.verdict in ("not_ready", "inconclusive"):
@@ -114,6 +116,14 @@ def _parts(report: model.Report) -> Iterator[str | _Rows]:
 def _service(view: runtime.View) -> str:
     icon = "❌" if view.state == "blocker" else "⚠️"
     return f"- {icon} {_code(str(view.endpoint['subject']))} on {_code(view.host)}: {_cell(view.said)}\n"
+
+
+def _why(view: explanation.View) -> str:
+    first = view.ranked[0]
+    share = f" ({first['share']:.0%} of a request's time)" if first.get("share") is not None else ""
+    step = f"<br>First: {_cell(str(first['first_step']))}" if first.get("first_step") else ""
+    icon = "❌" if view.state == "blocker" else "⚠️"
+    return f"- {icon} {_code(view.service)} on {_code(view.host)}: {_cell(view.said)}{share}{step}\n"
 
 
 def _mended(mended: remediation.View) -> Iterator[str | _Rows]:

@@ -34,7 +34,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import engine
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import remediation, runtime, text
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import explanation, remediation, runtime, text
 
 SCHEMA_VERSION = "1.0"
 HOST_FORMAT = 1
@@ -214,6 +214,7 @@ class Report:
     seconds: float | None
     mended: remediation.View | None = None
     inside: runtime.Overview = field(default_factory=runtime.Overview)
+    why: explanation.Overview = field(default_factory=explanation.Overview)
 
     @property
     def verdict(self) -> str:
@@ -512,6 +513,7 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
         seconds=(ended - started).total_seconds() if ended and started else None,
         mended=mended,
         inside=runtime.views(hosts, (delta or {}).get("runtime") or (), folder),
+        why=explanation.views(hosts),
     )
 
 

@@ -8,7 +8,7 @@ import textwrap
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import model, remediation, runtime, text
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import explanation, model, remediation, runtime, text
 
 LINES = 24
 COLUMNS = 100
@@ -91,6 +91,7 @@ def _body(report: model.Report, room: int, paint: Colour) -> list[str]:
     if report.verdict == "ready_with_warnings":
         sections.append(("Warnings", [_finding(one, paint) for one in warnings]))
         warnings = []
+    sections.append(("Why would a request time out here?", [_why(view) for view in report.why.troubled]))
     sections.append(("Inside the services", [_service(view) for view in report.inside.findings]))
     sections = [(title, entries) for title, entries in sections if entries]
     also = [
@@ -103,7 +104,7 @@ def _body(report: model.Report, room: int, paint: Colour) -> list[str]:
 
     # Every section gets some lines, what is left over goes to the first ones; blank lines only where there is room.
     wanted = [sum(map(len, entries)) for _title, entries in sections]
-    given = [min(needed, least) for needed, least in zip(wanted, (5, 2, 2, 2, 2, 2))]
+    given = [min(needed, least) for needed, least in zip(wanted, (5, 2, 2, 2, 2, 2, 2))]
     while sum(given) + len(sections) + 1 > room and max(given, default=0) > 1:
         given[given.index(max(given))] -= 1
     left = room - 1 - len(sections) - sum(given)
@@ -161,6 +162,12 @@ def _finding(finding: model.Finding, paint: Colour) -> list[str]:
     more = f" (and {text.count(len(finding.variants) - 1, 'more reason')})" if len(finding.variants) > 1 else ""
     second = "            " + _cut(text.line(reason), COLUMNS - 12 - len(more)) + more
     return ["  " + paint(severity, finding.severity) + label[2 + len(severity):], second]
+
+
+def _why(view: explanation.View) -> list[str]:
+    share = view.ranked[0].get("share")
+    part = f"{share:.0%} of a request: " if share is not None else ""
+    return [_row("", f"{_cut(text.line(view.service), 30)} on {_name(view.host)}", part + view.said)]
 
 
 def _service(view: runtime.View) -> list[str]:
