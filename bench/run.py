@@ -8,7 +8,7 @@
 thirty of the same checks, on 1, 10 and 50 real SSH hosts. Then remediation: 10 hosts with three services each, mended by
 one run, and what a run costs that finds nothing to mend. Then what 300 hosts cost the controller itself, and what the report
 costs for 1,000 hosts. Last what runtime diagnosis costs: the parsers, the flame graphs, each kind of profile, and a service under
-load that is verified (about half an hour).
+load that is verified; and what it costs to really try what a host is meant to do (about forty minutes).
 """
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def controller(count: int, folder: Path) -> dict[str, Any]:
 # collections/, where the collection can be imported.
 RUNTIME: dict[str, tuple[tuple[str, ...], bool]] = {
     "goroutine_dump": ((), True), "profile_decode": ((), True), "flame": ((), False), "runtime_cost": (("--json",), True),
-    "runtime_overhead": ((), False),
+    "runtime_overhead": ((), False), "probing": ((), False),
 }
 
 
