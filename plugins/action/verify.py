@@ -18,7 +18,7 @@ from ansible_collections.goready.preflight.plugins.module_utils import redact
 from ansible_collections.goready.preflight.plugins.module_utils.collect import probes
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context
 from ansible_collections.goready.preflight.plugins.plugin_utils import (
-    catalogue, engine, hostdoc, looks, outside, plan, policy, runtimes, sampling,
+    catalogue, engine, hostdoc, looks, outside, plan, policy, probing, runtimes, sampling,
 )
 
 # Ansible loads this file in its main process, before it forks a worker for each host: what is imported here is imported
@@ -81,8 +81,10 @@ class ActionModule(ActionBase):
 
     def _verify(self, rules: policy.Rules, timeout: int, task_vars: dict[str, Any]) -> dict[str, Any]:
         steps, tried = rules.steps(), rules.tried()
+        # What is watched for some seconds is watched under the load where there is one.
+        late = [name for name in tried if name in probing.WATCHING] if steps and self._load(rules) else []
         answer = self._execute_module(module_name=_MODULE, task_vars=task_vars, module_args={
-            "subsets": [*_SUBSETS, *(["runtime"] if steps else []), *tried],
+            "subsets": [*_SUBSETS, *(["runtime"] if steps else []), *(name for name in tried if name not in late)],
             "services": [dict(service) for service in rules.policy.services],
             "toolchain": rules.policy.toolchain,
             "build_user": rules.probing.build_user,
@@ -109,7 +111,7 @@ class ActionModule(ActionBase):
         if steps and isinstance(facts.get("runtime"), dict):
             facts["runtime"]["plan"] = looks.plan(rules.sampling, rules.load, rules.policy.profile)
             self._keep(facts, answer)
-            self._look_again(rules, facts, steps[1:], looked, timeout, task_vars)
+            self._look_again(rules, facts, steps[1:], late, looked, timeout, task_vars)
         results = engine.run(rules.checks.values(), facts, rules.policy)
         return self._write(rules, facts, results, error=None, inventory=self._inventory(rules, task_vars))
 
@@ -126,13 +128,20 @@ class ActionModule(ActionBase):
     def _credentials(self, rules: policy.Rules) -> list[dict[str, Any]]:
         return [{"service": name, **given} for name, given in rules.credentials.items()]
 
-    def _look_again(self, rules: policy.Rules, facts: dict[str, Any], steps: list[sampling.Step], begin: float, timeout: int,
-                    task_vars: dict[str, Any]) -> None:
-        def call(step: sampling.Step, targets: list[dict[str, Any]]) -> Mapping[str, Any]:
+    def _load(self, rules: policy.Rules) -> sampling.Load | None:
+        """The load that this verification drives. It is no look: check mode promises that nothing is done to the services."""
+        return rules.load if rules.policy.profile == "deep" and not self._task.check_mode else None
+
+    def _look_again(self, rules: policy.Rules, facts: dict[str, Any], steps: list[sampling.Step], late: list[str], begin: float,
+                    timeout: int, task_vars: dict[str, Any]) -> None:
+        def call(step: sampling.Step | None, targets: list[dict[str, Any]]) -> Mapping[str, Any]:
+            watching = [name for name in late if name not in facts] if step is None or step.phase == "load" else []
             try:
                 return dict(self._execute_module(module_name=_MODULE, task_vars=task_vars, module_args={
-                    "subsets": ["runtime"], "services": [dict(service) for service in rules.policy.services], "timeout": timeout,
-                    "credentials": self._credentials(rules), **self._runtime(rules, step, targets),
+                    "subsets": ["runtime", *watching], "services": [dict(service) for service in rules.policy.services], "timeout": timeout,
+                    "credentials": self._credentials(rules), "toolchain": rules.policy.toolchain,
+                    **({"active": rules.probing.active(rules.policy.profile)} if watching else {}),
+                    **self._runtime(rules, step or sampling.Step("after", 0, sampling.COUNT), targets),
                 }))
             except AnsibleConnectionFailure as exc:
                 # The host was there before: what it told is judged, and this look is missing.
@@ -143,13 +152,24 @@ class ActionModule(ActionBase):
                 return looks.External(load)
             return looks.Local(load) if load.place == "controller" else _Remote(self, load, task_vars)
 
-        load = rules.load if rules.policy.profile == "deep" else None
-        if load is not None and self._task.check_mode:
-            # A load is no look: check mode promises that nothing is done to the services.
-            facts["runtime"]["load"] = {"words": load.words, "seconds": 0, "rc": None, "error": "check mode: no load was run"}
-            load, steps = None, [step for step in steps if step.phase == "idle"]
-        looks.go_on(facts, steps, load, call=call, start=start, keep=lambda later: self._keep(facts, later), begin=begin,
+        def keep(answer: Mapping[str, Any]) -> None:
+            self._keep(facts, answer)
+            watched(answer)
+
+        def watched(answer: Mapping[str, Any]) -> None:
+            later = answer.get("facts") or {}
+            facts.update({name: later[name] for name in late if name in later and name not in facts})
+            facts.setdefault("errors", []).extend(
+                one for one in later.get("errors") or () if str(one.get("part", "")).split(".", 1)[0] in late)
+
+        load = self._load(rules)
+        if rules.load is not None and load is None and rules.policy.profile == "deep":
+            facts["runtime"]["load"] = {"words": rules.load.words, "seconds": 0, "rc": None, "error": "check mode: no load was run"}
+            steps = [step for step in steps if step.phase == "idle"]
+        looks.go_on(facts, steps, load, call=call, start=start, keep=keep, begin=begin,
                     say=lambda text: self._display.display(f"{self._name}: {text}"))
+        if late and not set(late) & set(facts):
+            watched(call(None, runtimes.targets(facts["runtime"])))  # there was no load, or nothing to look into
 
     def _keep(self, facts: dict[str, Any], answer: Mapping[str, Any]) -> None:
         """Write an answer's raw profiles below the run's folder. Nothing that a host says of them is trusted."""

@@ -19,6 +19,8 @@ from ansible_collections.goready.preflight.plugins.plugin_utils import readers
 
 #: The subsets of ``readiness_facts`` that try something. Each is asked for where a check that is selected needs it.
 SUBSETS = ("connections", "sample", "pools", "databases", "proxies", "build")
+#: Of them and the next: those that watch for some seconds.
+WATCHING = ("connections", "sample", "pools", "wall", "databases")
 #: These serve the explanation of what runs: they are tried beside ``sample``.
 EXPLAINING = ("wall", "timeouts")
 DATABASE_SCHEMES = {"postgres": "postgres", "postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "redis": "redis",
