@@ -4,7 +4,8 @@
 """One bounded HTTP GET over TCP, TLS or a unix socket, for looking at listeners nobody has vouched for.
 
 Public: :func:`get`, :func:`fetch`, :class:`Download`, :class:`Target`, :func:`parse_url`, :func:`authorization`,
-:class:`Answer`, :class:`Response`, :func:`connect`, :func:`resolve`, :class:`ProbeError`, :func:`side_by_side`.
+:class:`Answer`, :class:`Response`, :func:`connect`, :func:`wrap`, :func:`resolve`, :func:`kind_of`, :class:`ProbeError`,
+:func:`side_by_side`.
 
 Not http.client: its timeout holds for each ``recv``, so that a server that sends a byte a second keeps it busy for
 ever. Here the deadline is for everything together (name, connect, handshake, answer), the head and the body are cut,
@@ -444,7 +445,7 @@ class Download:
         try:
             self._sock = connect(self._target, self._deadline, answer)
             if self._target.scheme == "https":
-                self._sock = _wrap(self._sock, self._target, self._deadline)
+                self._sock = wrap(self._sock, self._target, self._deadline)
                 answer.tls = True
             self._sock.settimeout(_left(self._deadline))
             try:
@@ -455,7 +456,7 @@ class Download:
         except ProbeError as failure:
             answer.error, answer.detail = failure.kind, failure.detail
         except OSError as exc:
-            answer.error, answer.detail = _kind(exc, answer)
+            answer.error, answer.detail = kind_of(exc, answer)
             answer.errno = exc.errno
         finally:
             self._close()
@@ -538,7 +539,8 @@ def resolve(host: str, port: int, deadline: float) -> List[Tuple[int, Any]]:
     return [(int(family), address) for family, _type, _proto, _name, address in result[0]][:4]
 
 
-def _wrap(sock: socket.socket, target: Target, deadline: float) -> socket.socket:
+def wrap(sock: socket.socket, target: Target, deadline: float) -> socket.socket:
+    """TLS over a connected socket, which is closed where that fails; OSError or :class:`ProbeError`."""
     import ssl  # 20 ms of start-up that most hosts do not need
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # A name for SNI and, where the certificate is verified, the address too: ssl sends no SNI for one (RFC 6066, 3).
@@ -576,7 +578,7 @@ def _wants_certificate(target: Target, deadline: float) -> bool:
     4.4.2.4), and the reset that our request meets can swallow that: shake hands again, and only listen."""
     sock: Optional[socket.socket] = None
     try:
-        sock = _wrap(connect(target, deadline, Answer()), target, deadline)
+        sock = wrap(connect(target, deadline, Answer()), target, deadline)
         sock.settimeout(min(0.5, _left(deadline)))
         sock.recv(1)
     except ProbeError as failure:
@@ -642,7 +644,8 @@ def _final(status: Optional[int]) -> Optional[int]:
     return None if status is not None and 100 <= status < 200 and status != 101 else status
 
 
-def _kind(exc: OSError, answer: Answer) -> Tuple[str, str]:
+def kind_of(exc: OSError, answer: Answer) -> Tuple[str, str]:
+    """(kind, one sentence for people) of what a system call said."""
     if isinstance(exc, socket.timeout):
         return TIMEOUT_KIND, ""
     text = os.strerror(exc.errno) if exc.errno and 0 < exc.errno < 200 else str(exc)

@@ -1,10 +1,10 @@
 # Copyright: goready.preflight contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The counters below /proc/net: snmp, netstat, sockstat, dev (proc_net(5))."""
+"""The counters below /proc/net: snmp, netstat, sockstat, dev, stat/nf_conntrack (proc_net(5))."""
 from __future__ import annotations
 
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 
 def parse_counters(text: str) -> Dict[str, Dict[str, int]]:
@@ -59,6 +59,36 @@ def parse_dev(text: str) -> List[Dict[str, object]]:
             "tx_dropped": counts[11],
         })
     return rows
+
+
+def parse_conntrack(text: str) -> Dict[str, int]:
+    """/proc/net/stat/nf_conntrack: the sums over all CPUs of its hexadecimal columns ({drop: 0, early_drop: 0, ...}).
+
+    ``entries`` is the same on every line, and not summed. Raises ValueError for a line that is none.
+    """
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    result: Dict[str, int] = {}
+    for number, words in enumerate(lines[1:], 2):
+        if len(words) != len(lines[0]):
+            raise ValueError("conntrack line %d: %d names, %d values" % (number, len(lines[0]), len(words)))
+        for name, word in zip(lines[0], words):
+            if len(word) > 16 or set(word) - set("0123456789abcdefABCDEF"):
+                raise ValueError("conntrack line %d: %r is no counter" % (number, word[:40]))
+            result[name] = int(word, 16) + (0 if name == "entries" else result.get(name, 0))
+    return result
+
+
+def parse_ports(text: str) -> List[Tuple[int, int]]:
+    """ip_local_reserved_ports ("8080,9148-9150"): (first, last) of each range. Raises ValueError."""
+    result: List[Tuple[int, int]] = []
+    for one in text.strip().split(","):
+        if not one:
+            continue
+        first, _dash, last = one.partition("-")
+        if not all(word.isdecimal() and word.isascii() and len(word) < 6 for word in (first, last or first)):
+            raise ValueError("%r is no range of ports" % one[:40])
+        result.append((int(first), int(last or first)))
+    return result
 
 
 def _number(word: str, what: str, line: int) -> int:

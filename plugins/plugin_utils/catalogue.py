@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Check, checks_of
 
 # In the order in which a person works through a host: the machine, its tools, what runs, what it shows.
-FAMILIES = ("host", "toolchain", "modules", "services", "limits", "binary", "pprof", "memory", "goroutines")
+FAMILIES = ("host", "toolchain", "modules", "services", "limits", "binary", "pprof", "memory", "goroutines", "network", "databases")
 
 _PACKAGE = "ansible_collections.{namespace}.{collection}.plugins.sub_plugins.check.{family}"
 _FQCN = re.compile(r"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*")

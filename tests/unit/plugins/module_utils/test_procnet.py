@@ -41,7 +41,27 @@ def test_dev_columns() -> None:
         "tx_errors": 11, "tx_dropped": 12}]
 
 
+def test_real_conntrack() -> None:
+    text = (NET.parents[3] / "kernel" / "nf_conntrack").read_text()
+    counted = procnet.parse_conntrack(text)
+    assert counted["entries"] == int(text.splitlines()[1].split()[0], 16)
+    assert {"drop", "early_drop", "insert_failed", "search_restart"} <= set(counted)
+
+
+def test_conntrack_is_summed_over_the_cpus() -> None:
+    assert procnet.parse_conntrack("entries drop early_drop\n0000000a 00000010 00000000\n0000000a 00000001 000000ff\n") == {
+        "entries": 10, "drop": 17, "early_drop": 255}
+
+
+def test_ports() -> None:
+    assert procnet.parse_ports("8080,9148-9150\n") == [(8080, 8080), (9148, 9150)]
+    assert procnet.parse_ports("\n") == []
+
+
 @pytest.mark.parametrize(("function", "text", "message"), [
+    pytest.param(procnet.parse_conntrack, "entries drop\n0\n", "conntrack line 2: 2 names, 1 values", id="columns"),
+    pytest.param(procnet.parse_conntrack, "drop\n0x1\n", "conntrack line 2: '0x1' is no counter", id="hexadecimal"),
+    pytest.param(procnet.parse_ports, "80,a-9", "'a-9' is no range of ports", id="ports"),
     pytest.param(procnet.parse_counters, "Tcp: A\n", "counters: 1 lines, but they come in pairs", id="odd"),
     pytest.param(procnet.parse_counters, "Tcp: A\nUdp: 1\n", "counters line 1: 'Tcp: A' is not followed by its values",
                  id="partner"),
@@ -61,7 +81,8 @@ def test_faults(function: Callable[[str], Any], text: str, message: str) -> None
 
 
 @given(st.text() | st.lists(st.sampled_from(["Tcp:", "A", "1", "-1", "\n", "9" * 30, "٣"])).map(" ".join))
-@pytest.mark.parametrize("function", [procnet.parse_counters, procnet.parse_sockstat, procnet.parse_dev])
+@pytest.mark.parametrize("function", [procnet.parse_counters, procnet.parse_sockstat, procnet.parse_dev,
+                                      procnet.parse_conntrack, procnet.parse_ports])
 def test_any_text(function: Callable[[str], Any], text: str) -> None:
     try:
         function(text)

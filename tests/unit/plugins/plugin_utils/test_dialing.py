@@ -1,0 +1,54 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a dead address costs a Go program: the rules of src/net/dial.go."""
+from __future__ import annotations
+
+import pytest
+from ansible_collections.goready.preflight.plugins.plugin_utils import dialing
+
+HOLE = [{"phase": "connect", "kind": "timeout", "message": "no connection within 3 s", "count": 2}]
+SHUT = [{"phase": "connect", "kind": "refused", "message": "connection refused", "count": 5}]
+
+
+def address(name, errors=(), **changed):
+    return {"address": name, "family": "inet6" if ":" in name else "inet", "routed": True, "asked": 5, "ok": 0 if errors else 5,
+            "errors": list(errors), **changed}
+
+
+@pytest.mark.parametrize(("addresses", "ms"), [
+    ([], None),
+    ([address("192.0.2.1")], None),
+    ([address("192.0.2.1", HOLE)], None),
+    ([address("2001:db8::1", HOLE), address("192.0.2.1")], 300),
+    ([address("2001:db8::1", SHUT), address("192.0.2.1")], None),
+    ([address("192.0.2.1"), address("2001:db8::1", HOLE)], None),
+    ([address("192.0.2.1", HOLE), address("192.0.2.2")], 15000),
+    ([address("192.0.2.1", HOLE), address("192.0.2.2", HOLE), address("192.0.2.3")], 20000),
+    ([address("192.0.2.1", HOLE), address("192.0.2.2", SHUT), address("192.0.2.3")], 10000),
+    ([address("192.0.2.1"), address("192.0.2.2", HOLE)], None),
+    ([address("192.0.2.1", HOLE), address("192.0.2.2"), address("2001:db8::1")], 300),
+    ([address("2001:db8::1", asked=0, ok=0, routed=False), address("192.0.2.1", HOLE), address("192.0.2.2")], 15000),
+    ([address("2001:db8::1", asked=0, ok=0), address("192.0.2.1")], None),
+], ids=["none", "one", "one, dead", "dead IPv6 first", "shut IPv6 first", "dead IPv6 last", "dead of two", "two dead of three",
+        "one of them shut", "the second of two", "the other family helps", "no route to IPv6", "not asked"])
+def test_delay(addresses, ms):
+    found = dialing.delay(addresses)
+    assert (found.ms if found else None) == ms
+
+
+def test_words():
+    found = dialing.delay([address("2001:db8::1", HOLE), address("192.0.2.1")])
+    assert found == dialing.Delay("2001:db8::1", "IPv6", 300.0,
+                                  "a Go client waits 300 ms for it before it tries IPv4, on every new connection")
+    found = dialing.delay([address("192.0.2.1", HOLE), address("192.0.2.2")])
+    assert found is not None and found.words == (
+        "a Go client that tries it first waits 15 s (net/http's default of 30 s over 2 addresses)")
+
+
+@pytest.mark.parametrize(("errors", "dead", "silent"), [
+    (HOLE, True, True), (SHUT, True, False), ([{"phase": "tls", "kind": "timeout"}], False, False), ((), False, False),
+], ids=["black hole", "refused", "no handshake", "good"])
+def test_dead_and_silent(errors, dead, silent):
+    one = address("192.0.2.1", errors)
+    assert (dialing.dead(one), dialing.silent(one)) == (dead, silent)
