@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Match, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Match, Optional, Pattern, Tuple, Union
 
 LIMIT = 32 << 20
 MAX_LINE = 1 << 16
@@ -101,8 +101,13 @@ def is_wanted(name: str) -> bool:
     return name in NAMES or name.startswith(PREFIXES)
 
 
-def parse(chunks: Iterable[bytes], *, limit: int = LIMIT, max_line: int = MAX_LINE, max_series: int = MAX_SERIES) -> Page:
-    """``chunks`` are the pieces of the answer as they come (one ``[body]`` will do). Raises :class:`PromError`."""
+def parse(chunks: Iterable[bytes], *, limit: int = LIMIT, max_line: int = MAX_LINE, max_series: int = MAX_SERIES,
+          also: Optional[Pattern[bytes]] = None) -> Page:
+    """``chunks`` are the pieces of the answer as they come (one ``[body]`` will do). Raises :class:`PromError`.
+
+    ``also`` matches the beginning of further lines, whose series are kept as numbers (a histogram's ``_sum`` and ``_count`` without
+    its buckets, of which a busy service has very many).
+    """
     collected = _Collected(max_series)
     first = True
     for line in _lines(chunks, limit, max_line):
@@ -118,8 +123,9 @@ def parse(chunks: Iterable[bytes], *, limit: int = LIMIT, max_line: int = MAX_LI
                     raise PromError("text", "this is no metrics page: it begins with %r"
                                     % text[:40].decode("utf-8", "replace"))
                 first = False
-        if line.startswith(_WANTED):
-            collected.add(line.decode("utf-8", "replace").rstrip("\r"))
+        asked = also is not None and also.match(line) is not None
+        if asked or line.startswith(_WANTED):
+            collected.add(line.decode("utf-8", "replace").rstrip("\r"), asked)
     return collected.page()
 
 
@@ -205,10 +211,10 @@ class _Collected:
         self.buckets: Dict[Tuple[str, str], Dict[float, float]] = {}
         self.quantiles: Dict[Tuple[str, str], Dict[float, float]] = {}
 
-    def add(self, line: str) -> None:
+    def add(self, line: str, asked: bool) -> None:
         # The name alone first: the prefixes are those of other families too (go_information_total).
         match = _NAME.match(line)
-        if not match or not is_wanted(match.group()):
+        if not match or not (asked or is_wanted(match.group())):
             return
         self.seen += 1
         if self.seen > self.max_series:

@@ -175,7 +175,8 @@ class Check:
     ``why`` says what goes wrong in production and where that is known from (its source). ``judged`` says how the
     verdict is reached, in the words of the documentation. ``needs`` are dotted paths into the facts
     (``host.memory``): where one was not collected, the engine answers ``error`` or ``unknown`` itself and the
-    function is not called. ``profile`` is the lowest profile that runs it.
+    function is not called. ``profile`` is the lowest profile that runs it. A check of the ``fleet`` needs what all hosts
+    said: its function says only whether the question arises on this host, and ``fleet.py`` answers it when the report is made.
     """
 
     id: str
@@ -189,6 +190,7 @@ class Check:
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
     profile: str = "quick"
     tags: tuple[str, ...] = ()
+    fleet: bool = False
 
     @property
     def family(self) -> str:
@@ -210,7 +212,7 @@ class Check:
 
 def check(check_id: str, *, title: str, severity: str, why: str, judged: str, remediation: Remediation,
           needs: Sequence[str] = (), thresholds: Mapping[str, Threshold] | None = None, profile: str = "quick",
-          tags: Sequence[str] = ()) -> Callable[[CheckFunction], Check]:
+          tags: Sequence[str] = (), fleet: bool = False) -> Callable[[CheckFunction], Check]:
     """Declare the decorated function as a check; see :class:`Check` for the parameters."""
     if severity not in SEVERITIES or profile not in PROFILES or check_id.count(".") != 1:
         raise ValueError(f"{check_id}: severity {severity!r} or profile {profile!r} is not one, or the id is not family.name")
@@ -218,7 +220,7 @@ def check(check_id: str, *, title: str, severity: str, why: str, judged: str, re
     def declare(function: CheckFunction) -> Check:
         return Check(id=check_id, title=title, severity=severity, why=why, judged=judged, remediation=remediation,
                      function=function, needs=tuple(needs), thresholds=dict(thresholds or {}), profile=profile,
-                     tags=tuple(tags))
+                     tags=tuple(tags), fleet=fleet)
 
     return declare
 
@@ -349,18 +351,18 @@ def run(checks: Iterable[Check], facts: Facts, policy: Policy) -> list[Result]:
     """Judge one host. Every check gives at least one result, also when it was not selected or broke."""
     results: list[Result] = []
     for one in checks:
-        results.extend(_waive(result, policy) for result in _run_one(one, facts, policy))
+        results.extend(waive(result, policy) for result in _run_one(one, facts, policy))
     return results
 
 
 def _run_one(one: Check, facts: Facts, policy: Policy) -> Iterator[Result]:
     reason = _why_not_selected(one, policy)
     if reason:
-        yield _result(one, Outcome("notselected", reason))
+        yield result_of(one, Outcome("notselected", reason))
         return
     for path in one.needs:
         if lookup(facts, path) is None:
-            yield _result(one, _not_collected(path, facts))
+            yield result_of(one, _not_collected(path, facts))
             return
     outcomes: list[Outcome] = []
     try:
@@ -370,7 +372,7 @@ def _run_one(one: Check, facts: Facts, policy: Policy) -> Iterator[Result]:
     if not outcomes:
         outcomes.append(notapplicable("There is nothing on this host that this check judges."))
     for outcome in outcomes:
-        yield _result(one, outcome)
+        yield result_of(one, outcome)
 
 
 def is_selected(one: Check, policy: Policy) -> bool:
@@ -401,7 +403,8 @@ def _not_collected(path: str, facts: Facts) -> Outcome:
     return Outcome("unknown", f"{path} was not collected.")
 
 
-def _result(one: Check, outcome: Outcome) -> Result:
+def result_of(one: Check, outcome: Outcome) -> Result:
+    """What the report says of an outcome of a check, not yet waived."""
     return Result(
         id=one.id, subject=outcome.subject, status=outcome.status, severity=outcome.severity or one.severity,
         reason=outcome.reason, actual=outcome.actual, expected=outcome.expected, evidence=outcome.evidence,
@@ -409,7 +412,8 @@ def _result(one: Check, outcome: Outcome) -> Result:
     )
 
 
-def _waive(result: Result, policy: Policy) -> Result:
+def waive(result: Result, policy: Policy) -> Result:
+    """The result as the policy's waivers leave it."""
     if result.status not in ("fail", "error", "unknown"):
         return result
     matching = [waiver for waiver in policy.waivers if waiver.matches(result, policy)]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ansible_collections.goready.preflight.plugins.module_utils import redact
-from ansible_collections.goready.preflight.plugins.plugin_utils import runtimes, subjects
+from ansible_collections.goready.preflight.plugins.plugin_utils import explanation, fleet, runtimes, subjects
 from ansible_collections.goready.preflight.plugins.plugin_utils.catalogue import FAMILIES
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Facts, Result, lookup, verdict
 
@@ -89,13 +89,14 @@ def document(*, name: str, started: str, ended: str, duration_ms: int, rules: Ru
         "verdict": verdict(lines, gate) if error is None else "inconclusive",
         "gate": gate,
         "platform": _platform(facts or {}),
-        "services": _services(facts or {}),
+        "services": _services(facts or {}, lines),
         "results": [line.as_dict() for line in lines],
         "checks": {
             check_id: one.as_dict() for check_id, one in (rules.checks if rules else {}).items()
             if one.family not in FAMILIES or "custom" in one.tags
         },
         "waivers": _waivers(rules, lines) if rules else [],
+        "fleet": fleet.carried(facts, rules),
         "duration_ms": duration_ms,
         "error": error,
         "started": started,
@@ -141,9 +142,10 @@ def _platform(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _services(facts: Facts) -> list[dict[str, Any]]:
+def _services(facts: Facts, lines: Iterable[Result]) -> list[dict[str, Any]]:
     """The services; those whose pprof endpoints were asked with what they gave (``runtime``: see docs/facts.md), each endpoint
-    under the ``subject`` that its findings carry."""
+    under the ``subject`` that its findings carry; where anything was tried, with the ``explanation`` of what slows requests."""
+    explained = explanation.explain(facts, lines)
     views: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for endpoint in runtimes.endpoints(facts):
         views.setdefault(_owner(str(endpoint.facts.get("service")), endpoint.facts.get("container")), []).append(
@@ -154,6 +156,9 @@ def _services(facts: Facts) -> list[dict[str, Any]]:
         view = views.pop(_owner(one["name"], one["container"]), None)
         if view:
             one["runtime"] = {"limits": _memory_limits(service), "endpoints": view}
+        why = explained.get(_owner(one["name"], one["container"]))
+        if why:
+            one["explanation"] = why
         found.append(one)
     return found
 

