@@ -5,10 +5,12 @@
 
 Go, src/net/dial.go: the addresses of the family that comes first are tried in turn, each with an equal share of what is left of
 the dialer's time (partialDeadline), and those of the other family beside them after FallbackDelay (300 ms, RFC 6555), or at once
-when the first family has failed. Addresses are in the order of RFC 6724, as the libc gives them.
+when the first family has failed. Go sorts addresses by the table of RFC 6724 (src/net/addrselect.go), the libc by that of RFC 3484
+(gai.conf(5)): local IPv6 addresses come behind IPv4 for the one and before it for the other. The facts have the libc's order.
 """
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,9 @@ from typing import Any
 FALLBACK_MS = 300.0           # net.Dialer.FallbackDelay
 DEFAULT_DIAL_SECONDS = 30.0   # net/http, DefaultTransport
 FAMILIES = {"inet": "IPv4", "inet6": "IPv6", "unix": "unix"}
+
+# Those of rfc6724policyTable with a precedence below that of IPv4 (35).
+_BEHIND_IPV4 = tuple(ipaddress.ip_network(one) for one in ("2002::/16", "2001::/32", "fc00::/7", "::/96", "fec0::/10", "3ffe::/16"))
 
 Address = Mapping[str, Any]
 
@@ -43,7 +48,7 @@ def silent(address: Address) -> bool:
 
 def delay(addresses: Sequence[Address]) -> Delay | None:
     """What silent addresses cost every new connection of a Go program; None where they cost nothing."""
-    usable = [one for one in addresses if one.get("routed", True) and one.get("asked")]
+    usable = sorted((one for one in addresses if one.get("routed", True) and one.get("asked")), key=_behind_ipv4)
     if not usable or not any(one.get("ok") for one in usable):
         return None
     first = usable[0].get("family")
@@ -62,3 +67,11 @@ def delay(addresses: Sequence[Address]) -> Delay | None:
     return Delay(name, family, seconds * 1000,
                  f"a Go client that tries it first waits {seconds:g} s (net/http's default of {DEFAULT_DIAL_SECONDS:g} s over "
                  f"{len(primaries)} addresses)")
+
+
+def _behind_ipv4(address: Address) -> bool:
+    try:
+        one = ipaddress.IPv6Address(str(address.get("address")).split("%", maxsplit=1)[0])
+    except ValueError:
+        return False
+    return one != ipaddress.IPv6Address("::1") and any(one in network for network in _BEHIND_IPV4)

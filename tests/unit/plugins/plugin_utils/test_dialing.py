@@ -30,8 +30,13 @@ def address(name, errors=(), **changed):
     ([address("192.0.2.1", HOLE), address("192.0.2.2"), address("2001:db8::1")], 300),
     ([address("2001:db8::1", asked=0, ok=0, routed=False), address("192.0.2.1", HOLE), address("192.0.2.2")], 15000),
     ([address("2001:db8::1", asked=0, ok=0), address("192.0.2.1")], None),
+    ([address("fd00::1", HOLE), address("192.0.2.1")], None),
+    ([address("fd00::1"), address("192.0.2.1", HOLE)], 300),
+    ([address("fd00::1", HOLE), address("fd00::2")], 15000),
+    ([address("::1", HOLE), address("127.0.0.1")], 300),
 ], ids=["none", "one", "one, dead", "dead IPv6 first", "shut IPv6 first", "dead IPv6 last", "dead of two", "two dead of three",
-        "one of them shut", "the second of two", "the other family helps", "no route to IPv6", "not asked"])
+        "one of them shut", "the second of two", "the other family helps", "no route to IPv6", "not asked",
+        "a local IPv6 address comes behind IPv4", "so a dead IPv4 comes before it", "local addresses alone", "::1 comes first"])
 def test_delay(addresses, ms):
     found = dialing.delay(addresses)
     assert (found.ms if found else None) == ms
