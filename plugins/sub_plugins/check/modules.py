@@ -6,19 +6,21 @@
 A setting is judged where it stands: in a user's go/env file (the subject is the user), in GOROOT/go.env or a start-up file (the
 subject is the file). One line there often counts for several shells, and is mended once. Only shells that find a go in their PATH
 count; where none does, all of them (a build may call go by its path), and a fault on a host that need not have a Go is low
-then. Nothing is asked over the network here.
+then. The settings are judged by what they say. What the proxies answered (facts ``proxies``, from profile standard on) is judged
+by checks of its own, whose subject is the proxy's address; ``fallback`` and ``private_leak`` use it where it is there.
 """
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.goready.preflight.plugins.module_utils import goproxy
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
     SEVERITIES, Facts, Outcome, Policy, Remediation, Threshold, check, failed, lookup, notapplicable, passed,
+    unknown,
 )
 
 NEEDS = ("modules.settings", "toolchain.toolchains")
@@ -302,7 +304,8 @@ def insecure(facts: Facts, policy: Policy) -> Iterator[Outcome]:
            "of a public host). In the user's shells, and for users with a go/env file, each of them has to be covered by "
            "GONOPROXY wherever a public proxy is in the list (low where it is behind one of your own), and by GONOSUMDB wherever "
            "the database is a public one. Where nothing says that there are private modules the question does not arise. Machines "
-           "in ~/.netrc are shown, but prove nothing.",
+           "in ~/.netrc are shown, but prove nothing, unless a module that preflight_proxy names lies there. From profile standard on "
+           "what preflight_proxy names as private counts too. Nobody is asked about any of them to find out.",
     remediation=Remediation(hint="Put the prefix into GOPRIVATE.", role=ROLE),
     needs=(*NEEDS, "modules.git"),
     thresholds={"private": Threshold((), "Prefixes of private module paths, for instance git.example.com or github.com/acme.")},
@@ -358,6 +361,10 @@ def _private(facts: Facts, policy: Policy) -> tuple[dict[str, str], dict[str, di
                 # A glob stands for many prefixes; a word such as `none` for no module path at all.
                 if not any(char in glob for char in "*?[") and "." in glob.split("/")[0] and glob not in goproxy.PUBLIC_HOSTS:
                     known.setdefault(glob, line.partition(": ")[0])
+    for chain in lookup(facts, "proxies.chains") or ():
+        for one in chain["private"]:
+            for setting in chain["settings"]:
+                personal.setdefault(str(setting["user"]), {}).setdefault(str(one["path"]), str(one["why"]))
     for rewrite in lookup(facts, "modules.git") or ():
         prefix = _rewritten(str(rewrite["instead_of"]))
         if prefix and prefix not in goproxy.PUBLIC_HOSTS:
@@ -384,7 +391,8 @@ def _rewritten(address: str) -> str:
         "cmd/go/internal/modfetch/proxy.go).",
     judged="No entry stands behind `direct` or `off`, and none twice. A proxy of one's own is not left on every error (`|`) for a "
            "public proxy or `direct`, for then its policy can be passed by; the threshold `leave` makes that stricter or switches it off. "
-           "The default list passes: nobody's policy is passed by. A single proxy without any fallback passes too, as a decision.",
+           "The default list passes: nobody's policy is passed by. A single proxy without any fallback passes too, as a decision. From "
+           "profile standard on it fails also where an entry does not answer now, go stops there (`,`), and one behind it answers.",
     remediation=Remediation(hint="Separate the entries by `,`, put `direct` or `off` last, and name each proxy once.", role=ROLE),
     needs=NEEDS,
     thresholds={"leave": Threshold("not_found", "When go may leave a proxy of one's own for a public one or `direct`: any_error (`|`), "
@@ -419,4 +427,461 @@ def fallback(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         return passed("Every entry of GOPROXY is reached, and none passes by a proxy of one's own.",
                       actual=_values(entries, "GOPROXY"), evidence=_lines(entries, "GOPROXY"))
 
-    yield from _judge(facts, policy, find, good=good, hint=fallback.remediation.hint)
+    tried = list(_tried(facts, policy))
+    for outcome in _judge(facts, policy, find, good=good, hint=fallback.remediation.hint):
+        if outcome.status != "pass" or not any(one.status == "fail" for one in tried):
+            yield outcome
+    yield from tried
+
+
+def _tried(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    """What go does now, for each list whose first entry does not answer."""
+    if _nothing_to_judge(facts, policy):
+        return
+    seen: set[str] = set()
+    for chain in _chains(facts):
+        entries = chain["entries"]
+        for position, entry in enumerate(entries):
+            standing = _standing(chain, entry)
+            if standing.word in ("ok", "partly", "idle", "unknown"):
+                break
+            later = next((one for one in entries[position + 1:] if _standing(chain, one).word == "ok"), None)
+            subject = _address(entry)
+            if subject in seen:
+                break
+            if standing.word == "failed" and (entry["separator"] == "," or standing.request is None or _taken(entry)):
+                if later is not None and standing.request is not None:
+                    seen.add(subject)
+                    does = "and behind `,` go stops there" if entry["separator"] == "," else TAKEN
+                    yield failed(
+                        f"{_said(entry, standing)}, {does}, although {later['url']} behind it answers.",
+                        subject=subject, actual=chain["value"], evidence=_asked(entry) + _asked(later), remediation=Remediation(
+                            hint=f"Mend {subject}; where {_address(later)} may stand in for it, separate the two by `|`.", role=ROLE),
+                        severity=_idle(facts, policy))
+                break
+            if later is not None and later is entries[position + 1]:
+                seen.add(subject)
+                yield passed(f"{_said(entry, standing)}, and go goes on to {later['url']}, which answers.", subject=subject,
+                             actual=chain["value"], evidence=_asked(entry) + _asked(later))
+                break
+
+
+# --- what the proxies answered --------------------------------------------------------------------------------------------
+
+PROBED = (*NEEDS, "proxies.chains")
+DECLARE = "preflight_proxy: {modules: [path@version]} says which"
+TAKEN = "and go takes that for a go.mod or a zip"
+# What this collection cannot ask as go does: nothing is known then.
+_CANNOT = frozenset(("budget", "http2", "unsupported"))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How an entry of a list answered. ``word``: ok, not_found (go goes on), failed, partly (what a build of known versions asks for
+    is there), unknown, idle (was not asked)."""
+
+    word: str
+    words: str = ""
+    request: Mapping[str, Any] | None = None
+
+
+def _chains(facts: Facts) -> list[Mapping[str, Any]]:
+    return [one for one in lookup(facts, "proxies.chains") or () if not one["error"]]
+
+
+def _address(entry: Mapping[str, Any]) -> str:
+    """The URL of a proxy for people and waivers: without scheme and credentials."""
+    parts = urlsplit(str(entry["url"]))
+    return (parts.netloc.rpartition("@")[2] + parts.path).rstrip("/") or str(entry["url"])
+
+
+def _standing(chain: Mapping[str, Any], entry: Mapping[str, Any]) -> Standing:
+    if not entry["asked"]:
+        return Standing("idle", str(entry["not_asked"]))
+    # What a build asks for comes first: the list and @latest are for `go get` and `go list -m -u`.
+    requests = sorted(entry["requests"], key=lambda one: one["what"] in ("list", "latest"))
+    declared = any("@" in one["module"] for one in requests)
+    for one in requests:
+        if one["outcome"] == "error":
+            kind, message = str(one["error"]["kind"]), str(one["error"]["message"])
+            if kind in _CANNOT or (kind == "denied" and entry["kind"] == "file" and one["status"] is None):
+                return Standing("unknown", message, one)
+            if kind in ("http_401", "http_403") and chain["goauth"] == "program":
+                return Standing("unknown", f"{message}; the program of GOAUTH, which would give credentials, is not run from here", one)
+            if kind == "http_403" and not declared:
+                # What a proxy does that serves a list of modules (https://go.dev/ref/mod#private-module-proxy-direct).
+                return Standing("unknown", f"{message} to {one['path']}, which may be its rule for modules that are not on a list; "
+                                           f"{DECLARE} you need", one)
+            part = declared and one["what"] in ("list", "latest") and one["status"] is not None
+            return Standing("partly" if part else "failed", f"{message} ({one['path']})" if one["status"] else message, one)
+    for one in entry["hashes"]:
+        if one["ok"] is False:
+            knows = bool(chain["sumdb"]) and one["from"] == chain["sumdb"]["name"]
+            then = "and go refuses them" if knows else "which go would not notice"
+            return Standing("failed", f"gives other bytes than {one['from']}, {then}: the {'go.mod' if one['what'] == 'mod' else 'zip'} of "
+                                      f"{one['module']} is {one['found']}, there {one['expected']}")
+    first = next((one for one in requests if one["what"] in ("info", "list") and one["outcome"] == "not_found"), None)
+    found = [one for one in requests if one["what"] in ("info", "mod", "zip") and one["outcome"] == "ok"]
+    if first is not None and not found:
+        return Standing("not_found", f"answers {first['status']} ({first['path']})", first)
+    missing = next((one for one in requests if one["what"] in ("mod", "zip") and one["outcome"] == "not_found"
+                    and any(other["what"] == "info" and other["module"] == one["module"] for other in found)), None)
+    if missing is not None:
+        return Standing("failed", f"has the version, but answers {missing['status']} ({missing['path']})", missing)
+    return Standing("ok")
+
+
+def _said(entry: Mapping[str, Any], standing: Standing) -> str:
+    """The proxy and what it did, as the beginning of a sentence."""
+    verbs = ("answers", "gives", "has", "did", "closed", "reset", "redirects", "speaks", "does", "asks")
+    return f"{entry['url']}{' ' if standing.words.startswith(verbs) else ': '}{standing.words}"
+
+
+def _asked(entry: Mapping[str, Any]) -> list[str]:
+    """One line for each request."""
+    lines = []
+    for one in entry["requests"]:
+        said = one["error"]["message"] if one["error"] else str(one["status"])
+        total = one["phases"].get("total")
+        lines.append(f"GET {entry['url'].rstrip('/')}/{one['path']}: {said}" + (f", {total} ms" if total is not None else "")
+                     + (f", {one['redirects']} redirects" if one["redirects"] else ""))
+    if entry["via"]:
+        lines.append(f"through the HTTP proxy {entry['via']}")
+    return lines
+
+
+def _idle(facts: Facts, policy: Policy) -> str | None:
+    """The severity of what concerns a host that need not have a Go, and where no shell has one."""
+    return "low" if policy.toolchain == "optional" and not any(one["go"] for one in _entries(facts)) else None
+
+
+def _least(*severities: str | None) -> str | None:
+    known = [one for one in severities if one]
+    return min(known, key=SEVERITIES.index) if known else None
+
+
+# (chain, position in it, entry) -> what to say about the entry
+Judge = Callable[[Mapping[str, Any], int, Mapping[str, Any]], Outcome]
+
+
+def _probed(facts: Facts, policy: Policy, judge: Judge) -> Iterator[Outcome]:
+    """One outcome for each proxy that was asked; with the shells in its subject where they do not see the same of it."""
+    skip = _nothing_to_judge(facts, policy)
+    if skip:
+        yield skip
+        return
+    by_address: dict[str, list[tuple[Mapping[str, Any], Outcome]]] = {}
+    reasons: dict[str, None] = {}
+    for chain in lookup(facts, "proxies.chains"):
+        if chain["error"]:
+            reasons.setdefault(str(chain["error"]["message"]))
+        for position, entry in enumerate(chain["entries"]):
+            if not entry["asked"]:
+                reasons.setdefault(f"{entry['url'] + ': ' if entry['kind'] in ('proxy', 'file') else ''}{entry['not_asked']}")
+            else:
+                by_address.setdefault(_address(entry), []).append((chain, judge(chain, position, entry)))
+    for address, seen in by_address.items():
+        same: dict[tuple[str, str], list[str]] = {}
+        outcomes: dict[tuple[str, str], Outcome] = {}
+        for chain, outcome in seen:
+            key = (outcome.status, outcome.reason if outcome.status == "fail" else "")
+            outcomes.setdefault(key, outcome)
+            same.setdefault(key, []).extend(_label(one) for one in chain["settings"])
+        for key, outcome in outcomes.items():
+            whose = ", ".join(dict.fromkeys(same[key]))
+            yield replace(outcome, subject=address if len(outcomes) == 1 else f"{address} ({whose})")
+    if not by_address:
+        yield notapplicable(f"No module proxy was asked: {next(iter(reasons), 'GOPROXY names none')}.", evidence=list(reasons))
+
+
+def _taken(entry: Mapping[str, Any]) -> bool:
+    """Whether go takes a 200 of this proxy for a go.mod or a zip that it is not: then nobody behind it is asked, whatever separates
+    them. Tried with go 1.27.3; only .info and @latest are parsed before the next entry's turn is over (modfetch, TryProxies)."""
+    return any(one["what"] in ("mod", "zip") and one["error"] and one["error"]["kind"] == "protocol" for one in entry["requests"])
+
+
+def _what_go_does(chain: Mapping[str, Any], position: int, *, goes_on: bool) -> str:
+    entries = chain["entries"]
+    after = entries[position + 1]["url"] if position + 1 < len(entries) else ""
+    if not after:
+        return "and go has nobody else to ask"
+    return f"and go goes on to {after}" if goes_on else "and behind `,` go stops there"
+
+
+def _weight(facts: Facts, policy: Policy, chain: Mapping[str, Any], position: int) -> str | None:
+    """What an entry that does not answer is worth, where that is less than the check's own severity."""
+    entries = chain["entries"]
+    declared = bool(chain["modules"])
+    before = any(_standing(chain, one).word == "ok" for one in entries[:position])
+    after = any(_standing(chain, one).word == "ok" or one["url"] == "direct" for one in entries[position + 1:])
+    return _least(
+        _idle(facts, policy), "low" if before and declared else None, "medium" if position else None,
+        "medium" if entries[position]["separator"] == "|" and after and not _taken(entries[position]) else None,
+        "medium" if chain["implicit"] and not declared else None)
+
+
+@check(
+    "modules.proxy_reachable",
+    title="Every module proxy answers in the protocol, with the right bytes",
+    severity="high",
+    why="A build fetches what it needs from the entries of GOPROXY in their order. Only 404 and 410 lead past an entry with `,` behind "
+        "it: a 500, a 403, a refused connection, a certificate that has expired or a login page with status 200 stops every build that "
+        "needs a module, wherever the module is (cmd/go/internal/modfetch/proxy.go; https://go.dev/ref/mod#goproxy-protocol).",
+    judged="From the host, as go does it: through the user's HTTP_PROXY, HTTPS_PROXY and NO_PROXY, with netrc's credentials over https, "
+           "certificates verified with the host's CA store or SSL_CERT_FILE and SSL_CERT_DIR, at most 10 redirects. Each proxy is asked "
+           "`@v/list`, `.info`, `.mod`, `.zip` and `@latest` of the modules of preflight_proxy; the hash of what it gives is "
+           "compared with the checksum database, or with another proxy of the list. Without modules it is asked for the list of "
+           "golang.org/x/text: 404 and 410 are answers then, and a 403 is unknown, for it may be a rule. So is what only this "
+           "collection cannot do (HTTP/2 alone, SOCKS, a program in GOAUTH). The checksum database is asked the way go would take. "
+           "`direct` is not tried. What only go's default names is asked only where modules are declared or a toolchain is required, and "
+           "for sudo and systemd not where the user's shells have a list. "
+           "Medium where go goes on (`|`) or another entry comes first, low where that one has every declared module.",
+    remediation=Remediation(hint="Look at the first request in the evidence from that host, as that user: curl -v URL.", role=ROLE),
+    needs=PROBED,
+    profile="standard",
+)
+def proxy_reachable(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    def judge(chain: Mapping[str, Any], position: int, entry: Mapping[str, Any]) -> Outcome:
+        standing = _standing(chain, entry)
+        evidence = _asked(entry)
+        if standing.word == "unknown":
+            return unknown(f"{_said(entry, standing)}.", evidence=evidence)
+        if standing.word == "not_found":
+            does = _what_go_does(chain, position, goes_on=True)
+            nobody = position + 1 == len(chain["entries"]) and not any(_standing(chain, one).word == "ok" for one in chain["entries"])
+            if chain["modules"] and nobody:
+                return failed(f"{_said(entry, standing)}, {does}; wanted is a proxy that has the module.", actual="not found",
+                              evidence=evidence, severity=_idle(facts, policy))
+            only = "" if chain["modules"] else f"; which modules it has is not known ({DECLARE} matter)"
+            return passed(f"{_said(entry, standing)}, {does}{only}.", actual="not found", evidence=evidence)
+        if standing.word == "failed" and standing.request is None:
+            return failed(f"{_said(entry, standing)}.", actual=standing.words, evidence=evidence, severity=_idle(facts, policy),
+                          remediation=Remediation(hint="Find out which of the two is right before anything is built with it.", role=ROLE))
+        if standing.word == "partly":
+            return failed(f"{_said(entry, standing)}: builds of known versions work, `go get` and `go list -m -u` do not.",
+                          actual=standing.words, evidence=evidence, severity=_least(_idle(facts, policy), "medium"),
+                          remediation=_remedy(chain, standing, entry))
+        if standing.word == "failed":
+            on = entry["separator"] == "|" or (standing.request is not None and standing.request["outcome"] == "not_found")
+            does = TAKEN if _taken(entry) and on else _what_go_does(chain, position, goes_on=on)
+            return failed(f"{_said(entry, standing)}, {does}.", actual=standing.words,
+                          evidence=evidence, severity=_weight(facts, policy, chain, position), remediation=_remedy(chain, standing, entry))
+        return passed(f"{entry['url']} answers in the protocol{_compared(facts, entry)}.", actual="answers", evidence=evidence)
+
+    yield from _probed(facts, policy, judge)
+    if not _nothing_to_judge(facts, policy):
+        yield from _databases(facts, policy)
+
+
+def _compared(facts: Facts, entry: Mapping[str, Any]) -> str:
+    zips = [one for one in entry["hashes"] if one["what"] == "zip"]
+    if not zips:
+        return ""
+    good = [one for one in zips if one["ok"]]
+    if len(good) == len(zips):
+        return f", and its bytes are those that {' and '.join(dict.fromkeys(one['from'] for one in good))} has"
+    sums = {(one["module"], one["sum"]) for one in lookup(facts, "proxies.downloads") or () if one["rc"] == 0}
+    if all((one["module"], one["found"]) in sums for one in zips):
+        return "; its bytes are those that go downloaded, and no checksum database answered for them"
+    return "; its bytes were compared with nothing (no checksum database answered, and no other proxy has the module)"
+
+
+def _remedy(chain: Mapping[str, Any], standing: Standing, entry: Mapping[str, Any]) -> Remediation | None:
+    if chain["implicit"] and standing.request is not None and standing.request["status"] is None:
+        return Remediation(hint="Set GOPROXY to a proxy that this host reaches, or to off where builds need no module.", role=ROLE)
+    kind = str(standing.request["error"]["kind"]) if standing.request and standing.request["error"] else ""
+    host = urlsplit(str(entry["url"])).netloc.rpartition("@")[2]
+    hint = {
+        "http_401": f"Put credentials for {host} into the user's ~/.netrc (go sends them over https only).",
+        "http_403": f"Ask whoever runs {host} why this module, or this user, is refused.",
+        "certificate": f"Renew the certificate of {host}, or put the CA that signed it into the host's CA store (update-ca-certificates).",
+        "resolve": f"Mend the name: getent hosts {host.rpartition(':')[0] or host} on that host.",
+        "refused": f"Start the proxy, or mend the port: nothing listens at {host}.",
+        "http_proxy": "Look at the HTTP proxy, or name the host in NO_PROXY.",
+        "protocol": f"Mend the path in GOPROXY, or have {host} answer go with 401 in place of a page for people.",
+        "insecure": "Use https, and put the credentials into ~/.netrc.",
+    }.get(kind)
+    if hint is None and standing.request is not None:
+        hint = f"Run curl -v {str(entry['url']).rstrip('/')}/{standing.request['path']} on that host, and look into the log of {host}."
+    return Remediation(hint=hint, role=ROLE) if hint else None
+
+
+def _databases(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    """The checksum databases, where they were asked."""
+    seen: set[str] = set()
+    for chain in _chains(facts):
+        database = chain["sumdb"]
+        if not database or database["name"] in seen or not (database["asked"] or database["error"]):
+            continue
+        requests = [one for one in database["requests"] if one["what"] != "sumdb"]
+        broken = next((one for one in requests if one["outcome"] != "ok"), None)
+        error = database["error"]
+        if error and any(_standing(chain, one).word in ("failed", "unknown") for one in chain["entries"]):
+            continue  # the proxy that stands before it does not answer: that is said already
+        if broken and not error:
+            error = broken["error"] or {"kind": "", "message": f"answers {broken['status']} ({broken['path']})"}
+        evidence = [f"GET {one['path']}: {one['error']['message'] if one['error'] else one['status']}" for one in database["requests"]]
+        name, way = str(database["name"]), "through the proxies"
+        if database["url"]:
+            way = f"{'through' if database['via_proxy'] else 'at'} {database['url']}"
+        seen.add(name)
+        if error and (error["kind"] in _CANNOT or (error["kind"] in ("http_401", "http_403") and chain["goauth"] == "program")):
+            yield unknown(f"The checksum database {name} ({way}): {error['message']}.", subject=name, evidence=evidence)
+        elif error:
+            yield failed(f"The checksum database {name} ({way}): {error['message']}, and go refuses every module that is not in go.sum.",
+                         subject=name, actual=error["message"], evidence=evidence, severity=_least(_idle(facts, policy), "medium"),
+                         remediation=Remediation(hint="Let the proxy carry the database (sumdb/NAME/supported), or open the way to it; "
+                                                      "modules of your own belong into GOPRIVATE.", role=ROLE))
+        else:
+            yield passed(f"The checksum database {name} answers ({way}).", subject=name, evidence=evidence)
+
+
+def _load_of(chain: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, Outcome | None]:
+    """The load on an entry, or why there is none to judge."""
+    standing = _standing(chain, entry)
+    load = entry["load"]
+    if load is None or not load["requests"]:
+        if entry["kind"] == "file":
+            return None, notapplicable(f"{entry['url']} is a folder: nothing is asked over the network.")
+        if standing.word == "failed":
+            return None, notapplicable(f"{_said(entry, standing)}: modules.proxy_reachable says so.")
+        why = standing.words or (load or {}).get("error", {}).get("message") or "the budget (preflight_budget) was used up before it"
+        return None, unknown(f"{entry['url']} was not loaded: {why}.")
+    return load, None
+
+
+@check(
+    "modules.proxy_latency",
+    title="Module proxies answer fast",
+    severity="medium",
+    why="A cold build asks a proxy some hundred times, for a few dozen modules one after the other: each wants .info, .mod and .zip. "
+        "A proxy that takes half a second each makes minutes of it, and CI jobs run into their time limits.",
+    judged="The 95th percentile (nearest rank) of the answers to one .info of a declared module, or to the list of golang.org/x/text: 10 "
+           "requests in profile standard, 100 in deep, 10 at once (preflight_proxy). Connections are kept as go keeps them, and making "
+           "a worker's first one is not counted. Below 20 requests one slow answer alone is none. A proxy that everybody shares gets 10.",
+    remediation=Remediation(
+        hint="Look at the proxy's own load and its storage; a proxy near the hosts that keeps what it fetched is fast.", role=ROLE),
+    needs=PROBED,
+    thresholds={"p95_ms": Threshold(200, "The 95th percentile of the answers' times.", unit="ms", minimum=1)},
+    profile="standard",
+)
+def proxy_latency(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    limit = policy.threshold("modules.proxy_latency", "p95_ms", 200)
+
+    def judge(chain: Mapping[str, Any], position: int, entry: Mapping[str, Any]) -> Outcome:
+        load, none = _load_of(chain, entry)
+        if load is None:
+            return none or unknown(f"{entry['url']} was not loaded.")
+        figures = load["ms"]
+        if figures is None:
+            return unknown(f"{entry['url']}: none of {load['requests']} requests was answered; modules.proxy_errors says why.")
+        words = f"{figures['p95']} ms in {load['ok']} requests, {load['concurrency']} at once"
+        evidence = [f"{load['path']}: min {figures['min']}, median {figures['median']}, p95 {figures['p95']}, max {figures['max']} ms; "
+                    f"{load['connections']} connections", *_phases(entry)]
+        few = load["ok"] < 20 and len(load["slowest"]) > 1 and load["slowest"][1] <= limit
+        if figures["p95"] > limit and not few:
+            return failed(f"The 95th percentile of {entry['url']} is {words}; wanted is at most {limit} ms.", actual=figures["p95"],
+                          expected=limit, evidence=evidence, severity=_idle(facts, policy))
+        return passed(f"The 95th percentile of {entry['url']} is {words}{'; one answer alone was slow' if figures['p95'] > limit else ''}.",
+                      actual=figures["p95"], expected=limit, evidence=evidence)
+
+    yield from _probed(facts, policy, judge)
+
+
+def _phases(entry: Mapping[str, Any]) -> list[str]:
+    """What the first connection took."""
+    first = entry["requests"][0]["phases"] if entry["requests"] else {}
+    made = [f"{name} {first[name]}" for name in ("dns", "connect", "tls") if name in first]
+    return [f"the first connection: {', '.join(made)} ms"] if made else []
+
+
+@check(
+    "modules.proxy_errors",
+    title="Module proxies answer every request",
+    severity="medium",
+    why="go does not repeat a request that failed: one answer of a hundred with 502, 429 or a connection that is reset is enough to fail "
+        "a cold build now and then, which nobody can reproduce afterwards.",
+    judged="The requests of modules.proxy_latency: the share of those that were not answered as the first one was. The threshold `percent` "
+           "says how many may.",
+    remediation=Remediation(
+        hint="Look for this kind of error in the proxy's log at the time of this run; look at its limits of connections.", role=ROLE),
+    needs=PROBED,
+    thresholds={"percent": Threshold(0.0, "How many of the requests may fail.", unit="percent", minimum=0, maximum=100)},
+    profile="standard",
+)
+def proxy_errors(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    limit = policy.threshold("modules.proxy_errors", "percent", 0.0)
+
+    def judge(chain: Mapping[str, Any], position: int, entry: Mapping[str, Any]) -> Outcome:
+        load, none = _load_of(chain, entry)
+        if load is None:
+            return none or unknown(f"{entry['url']} was not loaded.")
+        count = sum(load["errors"].values())
+        percent = round(100 * count / load["requests"], 1)
+        kinds = ", ".join(f"{number} {'with status ' + kind[5:] if kind.startswith('http_') and kind[5:].isdigit() else kind}"
+                          for kind, number in sorted(load["errors"].items()))
+        if percent > limit:
+            return failed(f"{entry['url']} failed {count} of {load['requests']} requests ({kinds}), {percent} %; "
+                          f"wanted is at most {limit:g} %.", actual=percent, expected=limit,
+                          evidence=[f"{load['path']}: {kinds}"], severity=_idle(facts, policy))
+        return passed(f"{entry['url']} answered {load['requests'] - count} of {load['requests']} requests, {load['concurrency']} at once.",
+                      actual=percent, expected=limit)
+
+    yield from _probed(facts, policy, judge)
+
+
+@check(
+    "modules.download",
+    title="go really downloads a declared module, and its checksum is right",
+    severity="high",
+    why="Everything has to fit together for that: the list of proxies, the way there, certificates, credentials, the checksum database, "
+        "files. Only go itself tries all of it.",
+    judged="`go mod download -json` of each module of preflight_proxy, with the go, the settings and the rights of the user whose shells "
+           "find it, into a temporary folder that is removed; go verifies the checksum. What it gives is compared with what the proxies "
+           "gave. Version control is not tried: where go would have to, the answer is unknown.",
+    remediation=Remediation(
+        hint="Run the command in the evidence as that user; modules.proxy_reachable says which proxy fails.", role=ROLE),
+    needs=(*PROBED, "proxies.downloads"),
+    profile="standard",
+)
+def download(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    skip = _nothing_to_judge(facts, policy)
+    if skip:
+        yield skip
+        return
+    downloads = lookup(facts, "proxies.downloads")
+    if not downloads:
+        declared = any(chain["modules"] for chain in lookup(facts, "proxies.chains"))
+        yield notapplicable("No shell finds a go that could download a module." if declared else
+                            f"No module is declared: {DECLARE} is to be downloaded.")
+        return
+    several = len({one["user"] for one in downloads}) > 1 or len({one["value"] for one in downloads}) > 1
+    subjects: set[str] = set()
+    for one in downloads:
+        subject = f"{one['module']} ({one['user']})" if several else str(one["module"])
+        if subject in subjects:
+            subject = f"{one['module']} ({one['user']}, {one['value']})"
+        subjects.add(subject)
+        yield _downloaded(facts, policy, one, subject)
+
+
+def _downloaded(facts: Facts, policy: Policy, one: Mapping[str, Any], subject: str) -> Outcome:
+    command = f"GOPROXY='{one['value']}' {one['go']} mod download -json {one['module']}"
+    error = one["error"]
+    if error and error["kind"] == "off":
+        return notapplicable(f"{one['module']}: {error['message']}.", subject=subject)
+    if error and error["kind"] in ("timeout", "memory", "disk"):
+        return failed(f"go mod download {one['module']} was ended: {error['message']}.", subject=subject, actual=error["message"],
+                      evidence=[command, *one["output"]], severity=_idle(facts, policy))
+    if error:
+        return unknown(f"{one['module']} was not downloaded: {error['message']}.", subject=subject, evidence=[command, *one["output"]])
+    if one["rc"] != 0:
+        said = one["output"][0] if one["output"] else f"rc {one['rc']}"
+        return failed(f"go mod download {one['module']} failed: {said.rstrip('.')}.", subject=subject, actual=one["rc"], expected=0,
+                      evidence=[command, *one["output"]], severity=_idle(facts, policy))
+    other = sorted({(found["found"], entry["url"]) for chain in _chains(facts) for entry in chain["entries"] for found in entry["hashes"]
+                    if found["module"] == one["module"] and found["what"] == "zip" and one["sum"] and found["found"] != one["sum"]})
+    evidence = [command, f"{one['module']} {one['sum']}", f"{one['bytes']} bytes in {one['seconds']} s",
+                *(f"{url} gave {found}" for found, url in other)]
+    return passed(f"go mod download {one['module']} took {one['seconds']} s; its hash is {one['sum']}.", subject=subject, actual=one["sum"],
+                  evidence=evidence)
