@@ -301,6 +301,520 @@ facts:
           description: Version of the host's Python.
           returned: success
           type: str
+    proxies:
+      description: What the module proxies answered. Missing where it was not asked for.
+      returned: with V(proxies) in O(subsets)
+      type: dict
+      contains:
+        chains:
+          description: One entry for each distinct way to get modules.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            settings:
+              description: The shells that have it.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                kind:
+                  description: Kind of the shell.
+                  returned: success
+                  type: str
+                user:
+                  description: Its user.
+                  returned: success
+                  type: str
+            user:
+              description: The first of their users.
+              returned: success
+              type: str
+            go:
+              description: Whether one of these shells finds a go.
+              returned: success
+              type: bool
+            value:
+              description: GOPROXY.
+              returned: success
+              type: str
+            implicit:
+              description: Whether only go's own default says so.
+              returned: success
+              type: bool
+            goauth:
+              description: V(netrc), V(off), or V(program) where go would run one.
+              returned: success
+              type: str
+            error:
+              description: Why go refuses the list.
+              returned: success
+              type: dict
+              contains:
+                kind:
+                  description: What kind of failure, see docs/facts.md.
+                  returned: success
+                  type: str
+                message:
+                  description: One sentence.
+                  returned: success
+                  type: str
+            modules:
+              description: The declared modules.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                path:
+                  description: Its path.
+                  returned: success
+                  type: str
+                version:
+                  description: Its version.
+                  returned: success
+                  type: str
+                private:
+                  description: Who says that it is private.
+                  returned: success
+                  type: str
+                direct:
+                  description: Whether GONOPROXY covers it.
+                  returned: success
+                  type: bool
+            entries:
+              description: The entries of the list in their order.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                url:
+                  description: The URL, V(direct) or V(off).
+                  returned: success
+                  type: str
+                separator:
+                  description: What stands behind it.
+                  returned: success
+                  type: str
+                kind:
+                  description: V(proxy), V(file), V(direct) or V(off).
+                  returned: success
+                  type: str
+                public:
+                  description: Whether everybody may ask it.
+                  returned: success
+                  type: bool
+                via:
+                  description: The HTTP proxy that it is asked through.
+                  returned: success
+                  type: str
+                asked:
+                  description: Whether it was asked.
+                  returned: success
+                  type: bool
+                not_asked:
+                  description: Why not.
+                  returned: success
+                  type: str
+                requests:
+                  description: What it was asked, in order.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    what:
+                      description: V(list), V(info), V(mod), V(zip), V(latest), V(sumdb), V(lookup) or V(tree).
+                      returned: success
+                      type: str
+                    module:
+                      description: The module, with its version where it was declared.
+                      returned: success
+                      type: str
+                    path:
+                      description: What was asked for, below the URL.
+                      returned: success
+                      type: str
+                    status:
+                      description: The HTTP status, or V(null).
+                      returned: success
+                      type: int
+                    bytes:
+                      description: Size of the answer.
+                      returned: success
+                      type: int
+                    redirects:
+                      description: How many were followed.
+                      returned: success
+                      type: int
+                    phases:
+                      description: What it took. Connecting only where a connection was made.
+                      returned: success
+                      type: dict
+                      contains:
+                        dns:
+                          description: Milliseconds for the name.
+                          returned: success
+                          type: float
+                        connect:
+                          description: Milliseconds to connect.
+                          returned: success
+                          type: float
+                        tls:
+                          description: Milliseconds for the handshake.
+                          returned: success
+                          type: float
+                        first_byte:
+                          description: Milliseconds from the request to the first byte.
+                          returned: success
+                          type: float
+                        total:
+                          description: Milliseconds for all of it.
+                          returned: success
+                          type: float
+                    outcome:
+                      description: V(ok), V(not_found) or V(error).
+                      returned: success
+                      type: str
+                    error:
+                      description: Why it failed.
+                      returned: success
+                      type: dict
+                      contains:
+                        kind:
+                          description: What kind of failure, see docs/facts.md.
+                          returned: success
+                          type: str
+                        message:
+                          description: One sentence.
+                          returned: success
+                          type: str
+                    via:
+                      description: The HTTP proxy.
+                      returned: success
+                      type: str
+                    unhashed:
+                      description: Why a zip was not hashed.
+                      returned: success
+                      type: str
+                hashes:
+                  description: What it gave, as go.sum writes it.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    module:
+                      description: The module.
+                      returned: success
+                      type: str
+                    what:
+                      description: V(zip) or V(mod).
+                      returned: success
+                      type: str
+                    found:
+                      description: The hash of what it gave.
+                      returned: success
+                      type: str
+                    expected:
+                      description: What it should be, V(null) where nobody says so.
+                      returned: success
+                      type: str
+                    ok:
+                      description: Whether they are the same.
+                      returned: success
+                      type: bool
+                    from:
+                      description: Who says so, the checksum database or another proxy.
+                      returned: success
+                      type: str
+                load:
+                  description: Many requests for one file.
+                  returned: success
+                  type: dict
+                  contains:
+                    path:
+                      description: The file.
+                      returned: success
+                      type: str
+                    status:
+                      description: The status that is right.
+                      returned: success
+                      type: int
+                    wanted:
+                      description: How many requests were to be made.
+                      returned: success
+                      type: int
+                    requests:
+                      description: How many were.
+                      returned: success
+                      type: int
+                    ok:
+                      description: How many were answered so.
+                      returned: success
+                      type: int
+                    concurrency:
+                      description: How many at once.
+                      returned: success
+                      type: int
+                    connections:
+                      description: How many connections were made.
+                      returned: success
+                      type: int
+                    seconds:
+                      description: How long it took.
+                      returned: success
+                      type: float
+                    errors:
+                      description: The others, by kind.
+                      returned: success
+                      type: dict
+                    ms:
+                      description: Milliseconds of those that were answered.
+                      returned: success
+                      type: dict
+                      contains:
+                        min:
+                          description: Least.
+                          returned: success
+                          type: float
+                        median:
+                          description: Median.
+                          returned: success
+                          type: float
+                        p95:
+                          description: 95th percentile by nearest rank.
+                          returned: success
+                          type: float
+                        max:
+                          description: Most.
+                          returned: success
+                          type: float
+                    slowest:
+                      description: The five that took longest.
+                      returned: success
+                      type: list
+                      elements: float
+                    error:
+                      description: Why there were fewer.
+                      returned: success
+                      type: dict
+                      contains:
+                        kind:
+                          description: What kind of failure, see docs/facts.md.
+                          returned: success
+                          type: str
+                        message:
+                          description: One sentence.
+                          returned: success
+                          type: str
+            sumdb:
+              description: The way to the checksum database.
+              returned: success
+              type: dict
+              contains:
+                name:
+                  description: Its name.
+                  returned: success
+                  type: str
+                url:
+                  description: Where it is.
+                  returned: success
+                  type: str
+                via_proxy:
+                  description: Whether a module proxy carries it.
+                  returned: success
+                  type: bool
+                asked:
+                  description: Whether it was asked.
+                  returned: success
+                  type: bool
+                not_asked:
+                  description: Why not.
+                  returned: success
+                  type: str
+                requests:
+                  description: What was asked.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    what:
+                      description: V(list), V(info), V(mod), V(zip), V(latest), V(sumdb), V(lookup) or V(tree).
+                      returned: success
+                      type: str
+                    module:
+                      description: The module, with its version where it was declared.
+                      returned: success
+                      type: str
+                    path:
+                      description: What was asked for, below the URL.
+                      returned: success
+                      type: str
+                    status:
+                      description: The HTTP status, or V(null).
+                      returned: success
+                      type: int
+                    bytes:
+                      description: Size of the answer.
+                      returned: success
+                      type: int
+                    redirects:
+                      description: How many were followed.
+                      returned: success
+                      type: int
+                    phases:
+                      description: What it took. Connecting only where a connection was made.
+                      returned: success
+                      type: dict
+                      contains:
+                        dns:
+                          description: Milliseconds for the name.
+                          returned: success
+                          type: float
+                        connect:
+                          description: Milliseconds to connect.
+                          returned: success
+                          type: float
+                        tls:
+                          description: Milliseconds for the handshake.
+                          returned: success
+                          type: float
+                        first_byte:
+                          description: Milliseconds from the request to the first byte.
+                          returned: success
+                          type: float
+                        total:
+                          description: Milliseconds for all of it.
+                          returned: success
+                          type: float
+                    outcome:
+                      description: V(ok), V(not_found) or V(error).
+                      returned: success
+                      type: str
+                    error:
+                      description: Why it failed.
+                      returned: success
+                      type: dict
+                      contains:
+                        kind:
+                          description: What kind of failure, see docs/facts.md.
+                          returned: success
+                          type: str
+                        message:
+                          description: One sentence.
+                          returned: success
+                          type: str
+                    via:
+                      description: The HTTP proxy.
+                      returned: success
+                      type: str
+                    unhashed:
+                      description: Why a zip was not hashed.
+                      returned: success
+                      type: str
+                error:
+                  description: Why there is no way to it.
+                  returned: success
+                  type: dict
+                  contains:
+                    kind:
+                      description: What kind of failure, see docs/facts.md.
+                      returned: success
+                      type: str
+                    message:
+                      description: One sentence.
+                      returned: success
+                      type: str
+            private:
+              description: What nobody else may hear of, and whom go would ask. Nobody was asked.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                path:
+                  description: The path or pattern.
+                  returned: success
+                  type: str
+                why:
+                  description: Who says that it is private.
+                  returned: success
+                  type: str
+                asked_of:
+                  description: Whom go would ask.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    url:
+                      description: The proxy, or the database's name.
+                      returned: success
+                      type: str
+                    what:
+                      description: V(proxy) or V(sumdb).
+                      returned: success
+                      type: str
+                    public:
+                      description: Whether everybody may ask it.
+                      returned: success
+                      type: bool
+        downloads:
+          description: What go downloaded.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            user:
+              description: The user it was done as.
+              returned: success
+              type: str
+            go:
+              description: The go.
+              returned: success
+              type: str
+            module:
+              description: The module with its version.
+              returned: success
+              type: str
+            value:
+              description: GOPROXY.
+              returned: success
+              type: str
+            rc:
+              description: Its status, V(null) where it did not come to its end.
+              returned: success
+              type: int
+            seconds:
+              description: How long it took.
+              returned: success
+              type: float
+            bytes:
+              description: What it put into the folder.
+              returned: success
+              type: int
+            sum:
+              description: The hash of the module.
+              returned: success
+              type: str
+            mod_sum:
+              description: The hash of its go.mod.
+              returned: success
+              type: str
+            output:
+              description: What it said, where it failed.
+              returned: success
+              type: list
+              elements: str
+            error:
+              description: Why it was not done, or ended.
+              returned: success
+              type: dict
+              contains:
+                kind:
+                  description: What kind of failure, see docs/facts.md.
+                  returned: success
+                  type: str
+                message:
+                  description: One sentence.
+                  returned: success
+                  type: str
     errors:
       description: What could not be read.
       returned: success
@@ -2436,6 +2950,2529 @@ facts:
                       description: Its period.
                       returned: success
                       type: int
+    pools:
+      description: Subset C(pools). The services' metrics pages, each read at the begin and at the end of the window.
+      returned: success
+      type: dict
+      contains:
+        services:
+          description: One entry a page.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            service:
+              description: Name of the service.
+              returned: success
+              type: str
+            container:
+              description: The container it is in.
+              returned: success
+              type: dict
+              contains:
+                runtime:
+                  description: What runs it.
+                  returned: success
+                  type: str
+                id:
+                  description: Its id.
+                  returned: success
+                  type: str
+            pid:
+              description: The process behind the page, V(null) where it is not known.
+              returned: success
+              type: int
+            url:
+              description: Where the page is, without credentials.
+              returned: success
+              type: str
+            declared:
+              description: Whether the service declares it.
+              returned: success
+              type: bool
+            seconds:
+              description: Seconds between the two readings, 0 with an error.
+              returned: success
+              type: float
+            clock:
+              description: Seconds since the host's boot at the first reading.
+              returned: success
+              type: float
+            error:
+              description: Why there are no differences.
+              returned: success
+              type: dict
+              contains:
+                kind:
+                  description: V(status), V(unauthorized), V(restarted), V(budget) and others.
+                  returned: success
+                  type: str
+                message:
+                  description: What happened.
+                  returned: success
+                  type: str
+            pools:
+              description: The connection pools that the page tells of.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                name:
+                  description: Its label C(db_name).
+                  returned: success
+                  type: str
+                max_open:
+                  description: Upper bound of its connections, 0 where there is none.
+                  returned: success
+                  type: int
+                open:
+                  description: Connections, the higher one of both readings.
+                  returned: success
+                  type: int
+                in_use:
+                  description: Those in use.
+                  returned: success
+                  type: int
+                idle:
+                  description: Those that are idle.
+                  returned: success
+                  type: int
+                full:
+                  description: Whether every connection was in use at both readings.
+                  returned: success
+                  type: bool
+                waits:
+                  description: Requests that began to wait for a connection.
+                  returned: success
+                  type: int
+                wait_seconds:
+                  description: Seconds that those waited whose waiting ended.
+                  returned: success
+                  type: float
+                closed:
+                  description: Connections that were closed, by the reason.
+                  returned: success
+                  type: dict
+                  contains:
+                    max_idle:
+                      description: SetMaxIdleConns.
+                      returned: success
+                      type: int
+                    max_idle_time:
+                      description: SetConnMaxIdleTime.
+                      returned: success
+                      type: int
+                    max_lifetime:
+                      description: SetConnMaxLifetime.
+                      returned: success
+                      type: int
+            http:
+              description: Requests that the service answered.
+              returned: success
+              type: dict
+              contains:
+                requests:
+                  description: How many.
+                  returned: success
+                  type: int
+                seconds:
+                  description: How long they took together.
+                  returned: success
+                  type: float
+                family:
+                  description: The metrics that say so.
+                  returned: success
+                  type: str
+            gc:
+              description: Garbage collections.
+              returned: success
+              type: dict
+              contains:
+                pauses:
+                  description: How many.
+                  returned: success
+                  type: int
+                pause_seconds:
+                  description: How long everything stood still.
+                  returned: success
+                  type: float
+                cpu_seconds:
+                  description: CPU time that they took.
+                  returned: success
+                  type: float
+                assist_seconds:
+                  description: The part of it that requests did.
+                  returned: success
+                  type: float
+                cpu_fraction:
+                  description: Its share of the CPU time that GOMAXPROCS allows.
+                  returned: success
+                  type: float
+            mutex_wait_seconds:
+              description: Seconds that goroutines waited for mutexes.
+              returned: success
+              type: float
+            sched_latency:
+              description: How long goroutines that could run waited for a thread.
+              returned: success
+              type: dict
+              contains:
+                count:
+                  description: How many.
+                  returned: success
+                  type: int
+                median:
+                  description: Milliseconds.
+                  returned: success
+                  type: float
+                p99:
+                  description: Milliseconds.
+                  returned: success
+                  type: float
+            goroutines:
+              description: Goroutines, the higher one of both readings.
+              returned: success
+              type: int
+            fds:
+              description: File descriptors.
+              returned: success
+              type: dict
+              contains:
+                open:
+                  description: Open ones, the higher one of both readings.
+                  returned: success
+                  type: int
+                max:
+                  description: Their soft limit.
+                  returned: success
+                  type: int
+    wall:
+      description: Subset C(wall). Several looks at the goroutines of each service within the window.
+      returned: success
+      type: dict
+      contains:
+        endpoints:
+          description: One entry an endpoint of RV(facts.runtime) that gave a take.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            service:
+              description: Name of the service.
+              returned: success
+              type: str
+            container:
+              description: The container it is in.
+              returned: success
+              type: dict
+              contains:
+                runtime:
+                  description: What runs it.
+                  returned: success
+                  type: str
+                id:
+                  description: Its id.
+                  returned: success
+                  type: str
+            pid:
+              description: Its process.
+              returned: success
+              type: int
+            started:
+              description: Seconds since boot at which it began.
+              returned: success
+              type: float
+            listener:
+              description: Where it was asked.
+              returned: success
+              type: dict
+              contains:
+                proto:
+                  description: V(tcp), V(tcp6) or V(unix).
+                  returned: success
+                  type: str
+                address:
+                  description: Address.
+                  returned: success
+                  type: str
+                port:
+                  description: Port.
+                  returned: success
+                  type: int
+                path:
+                  description: Path of a unix socket.
+                  returned: success
+                  type: str
+            prefix:
+              description: What its path has before /debug.
+              returned: success
+              type: str
+            seconds:
+              description: Seconds from the first look to the last.
+              returned: success
+              type: float
+            groups:
+              description: Goroutines with equal stacks by their fingerprint, each with C(class), C(frames), C(wait) and C(server).
+              returned: success
+              type: dict
+            samples:
+              description: The looks, in their order.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                clock:
+                  description: Seconds since boot.
+                  returned: success
+                  type: float
+                total:
+                  description: How many goroutines there were.
+                  returned: success
+                  type: int
+                counts:
+                  description: How many of each group.
+                  returned: success
+                  type: dict
+            mutex:
+              description: How much waiting for locks the window brought. Null where the service samples none.
+              returned: success
+              type: dict
+              contains:
+                seconds:
+                  description: Length of the window.
+                  returned: success
+                  type: float
+                period:
+                  description: One of so many contentions is recorded.
+                  returned: success
+                  type: int
+                contentions:
+                  description: How often somebody waited.
+                  returned: success
+                  type: int
+                delay_ns:
+                  description: Nanoseconds of all waiting.
+                  returned: success
+                  type: int
+                sites:
+                  description: The lines outside of sync that held the locks, those that cost most first.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    function:
+                      description: Its name.
+                      returned: success
+                      type: str
+                    file:
+                      description: Its file.
+                      returned: success
+                      type: str
+                    line:
+                      description: Its line.
+                      returned: success
+                      type: int
+                    origin:
+                      description: V(own), V(dependency), V(std) or V(runtime).
+                      returned: success
+                      type: str
+                    caller:
+                      description:
+                        - The first own code above it that is another function, as function, file, line and origin.
+                        - Null where there is none.
+                      returned: success
+                      type: list
+                      elements: raw
+                    contentions:
+                      description: How often others waited for it in the window.
+                      returned: success
+                      type: int
+                    delay_ns:
+                      description: Nanoseconds that they waited together.
+                      returned: success
+                      type: int
+            error:
+              description: Why there is no sample, or why there are not more.
+              returned: success
+              type: dict
+              contains:
+                kind:
+                  description: Kind of the failure.
+                  returned: success
+                  type: str
+                message:
+                  description: What happened.
+                  returned: success
+                  type: str
+    connections:
+      description: Subset C(connections), see docs/network.md.
+      returned: success
+      type: dict
+      contains:
+        resolver:
+          description: How this host looks up names.
+          returned: success
+          type: dict
+          contains:
+            nameservers:
+              description: Of resolv.conf, at most three.
+              returned: success
+              type: list
+              elements: str
+            search:
+              description: Search domains.
+              returned: success
+              type: list
+              elements: str
+            ndots:
+              description: Dots from which on a name is tried as it is first.
+              returned: success
+              type: int
+            timeout:
+              description: Seconds that a nameserver is waited for.
+              returned: success
+              type: int
+            attempts:
+              description: How often all of them are asked.
+              returned: success
+              type: int
+            options:
+              description: Other options.
+              returned: success
+              type: list
+              elements: str
+            nsswitch:
+              description: The line hosts of nsswitch.conf.
+              returned: success
+              type: str
+            source:
+              description: The file, empty where there is none.
+              returned: success
+              type: str
+            link:
+              description: Where it leads, if it is a link.
+              returned: success
+              type: str
+        endpoints:
+          description: One entry a distinct URL of C(depends_on) and C(health).
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            services:
+              description: The services that declare it.
+              returned: success
+              type: list
+              elements: str
+            role:
+              description: V(depends_on), V(health) or both.
+              returned: success
+              type: list
+              elements: str
+            url:
+              description: The URL without credentials.
+              returned: success
+              type: str
+            scheme:
+              description: Its scheme.
+              returned: success
+              type: str
+            host:
+              description: Its host.
+              returned: success
+              type: str
+            port:
+              description: Its port.
+              returned: success
+              type: int
+            path:
+              description: Path of the request, empty where none is made.
+              returned: success
+              type: str
+            unix:
+              description: Path of the socket.
+              returned: success
+              type: str
+            samples:
+              description: Connections that were wanted to each address.
+              returned: success
+              type: int
+            dns:
+              description: Look-ups of its name, V(null) for an address or a socket.
+              returned: success
+              type: dict
+              contains:
+                name:
+                  description: The name.
+                  returned: success
+                  type: str
+                cold:
+                  description: Milliseconds of the first look-up.
+                  returned: success
+                  type: float
+                warm:
+                  description: Milliseconds of the later ones.
+                  returned: success
+                  type: dict
+                  contains:
+                    min:
+                      description: The fastest.
+                      returned: success
+                      type: float
+                    median:
+                      description: Half of them were not slower.
+                      returned: success
+                      type: float
+                    p95:
+                      description: Of every 20 of them 19 were not slower.
+                      returned: success
+                      type: float
+                asked:
+                  description: How many later ones were made.
+                  returned: success
+                  type: int
+                failed:
+                  description: How many of them brought nothing.
+                  returned: success
+                  type: int
+                addresses:
+                  description: Addresses in the order in which a client tries them.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    address:
+                      description: Address.
+                      returned: success
+                      type: str
+                    family:
+                      description: V(inet) or V(inet6).
+                      returned: success
+                      type: str
+                left_out:
+                  description: Addresses beyond the first eight.
+                  returned: success
+                  type: int
+                error:
+                  description: Why the first look-up brought nothing.
+                  returned: success
+                  type: dict
+                  contains:
+                    kind:
+                      description: Kind of the failure.
+                      returned: success
+                      type: str
+                    message:
+                      description: What happened.
+                      returned: success
+                      type: str
+                queries:
+                  description: Each nameserver asked for the name by itself.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    server:
+                      description: Its address.
+                      returned: success
+                      type: str
+                    ms:
+                      description: Milliseconds of its answer.
+                      returned: success
+                      type: float
+                    answer:
+                      description: Its code, for instance V(NOERROR) or V(NXDOMAIN).
+                      returned: success
+                      type: str
+                    error:
+                      description: Why there is none.
+                      returned: success
+                      type: dict
+                      contains:
+                        kind:
+                          description: Kind of the failure.
+                          returned: success
+                          type: str
+                        message:
+                          description: What happened.
+                          returned: success
+                          type: str
+            addresses:
+              description: Each address by itself.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                address:
+                  description: Address, or path of the socket.
+                  returned: success
+                  type: str
+                family:
+                  description: V(inet), V(inet6) or V(unix).
+                  returned: success
+                  type: str
+                routed:
+                  description: Whether the host has a route to it; without one it is not asked.
+                  returned: success
+                  type: bool
+                asked:
+                  description: Connections that were tried.
+                  returned: success
+                  type: int
+                ok:
+                  description: Connections that were good.
+                  returned: success
+                  type: int
+                errors:
+                  description: Failures by phase and kind.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    phase:
+                      description: C(dns), C(connect), C(tls) or C(first_byte), V(null) where it was not tried.
+                      returned: success
+                      type: str
+                    kind:
+                      description: Kind of the failure.
+                      returned: success
+                      type: str
+                    message:
+                      description: What happened.
+                      returned: success
+                      type: str
+                    count:
+                      description: How often.
+                      returned: success
+                      type: int
+                connect:
+                  description: Milliseconds of the TCP connect.
+                  returned: success
+                  type: dict
+                  contains:
+                    min:
+                      description: The fastest.
+                      returned: success
+                      type: float
+                    median:
+                      description: Half of them were not slower.
+                      returned: success
+                      type: float
+                    p95:
+                      description: Of every 20 of them 19 were not slower.
+                      returned: success
+                      type: float
+                tls:
+                  description: Milliseconds of the TLS handshake.
+                  returned: success
+                  type: dict
+                  contains:
+                    min:
+                      description: The fastest.
+                      returned: success
+                      type: float
+                    median:
+                      description: Half of them were not slower.
+                      returned: success
+                      type: float
+                    p95:
+                      description: Of every 20 of them 19 were not slower.
+                      returned: success
+                      type: float
+                first_byte:
+                  description: Milliseconds from the request to the first byte.
+                  returned: success
+                  type: dict
+                  contains:
+                    min:
+                      description: The fastest.
+                      returned: success
+                      type: float
+                    median:
+                      description: Half of them were not slower.
+                      returned: success
+                      type: float
+                    p95:
+                      description: Of every 20 of them 19 were not slower.
+                      returned: success
+                      type: float
+                total:
+                  description: Milliseconds of all of it.
+                  returned: success
+                  type: dict
+                  contains:
+                    min:
+                      description: The fastest.
+                      returned: success
+                      type: float
+                    median:
+                      description: Half of them were not slower.
+                      returned: success
+                      type: float
+                    p95:
+                      description: Of every 20 of them 19 were not slower.
+                      returned: success
+                      type: float
+                status:
+                  description: The last HTTP status.
+                  returned: success
+                  type: int
+                statuses:
+                  description: How often each HTTP status came, by its number.
+                  returned: success
+                  type: dict
+                redirects:
+                  description: Where the answer led to.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    status:
+                      description: Status of the answer that led there.
+                      returned: success
+                      type: int
+                    to:
+                      description: URL, without credentials.
+                      returned: success
+                      type: str
+                    followed:
+                      description: Whether it was asked.
+                      returned: success
+                      type: bool
+                    reason:
+                      description: Why it was not, or what it failed with.
+                      returned: success
+                      type: str
+                    answer:
+                      description: Status that came from there.
+                      returned: success
+                      type: int
+                    ms:
+                      description: Milliseconds that took.
+                      returned: success
+                      type: int
+                certificate:
+                  description: What the server showed.
+                  returned: success
+                  type: dict
+                  contains:
+                    subject:
+                      description: Whom it names.
+                      returned: success
+                      type: str
+                    issuer:
+                      description: Who issued it.
+                      returned: success
+                      type: str
+                    not_before:
+                      description: RFC 3339 time from which it is valid.
+                      returned: success
+                      type: str
+                    not_after:
+                      description: RFC 3339 time until which it is valid.
+                      returned: success
+                      type: str
+                    names:
+                      description: DNS names and addresses of subjectAltName.
+                      returned: success
+                      type: list
+                      elements: str
+                    self_signed:
+                      description: Whether it names itself as its issuer.
+                      returned: success
+                      type: bool
+                protocol:
+                  description: Version of TLS.
+                  returned: success
+                  type: str
+                chain:
+                  description: Whether this host, or C(ca_file), trusts who signed it.
+                  returned: success
+                  type: dict
+                  contains:
+                    ok:
+                      description: Whether it is good, V(null) where nobody looked.
+                      returned: success
+                      type: bool
+                    error:
+                      description: What is wrong with it.
+                      returned: success
+                      type: str
+                    code:
+                      description: Number of the reason in OpenSSL.
+                      returned: success
+                      type: int
+                name:
+                  description: Whether it is for this host name.
+                  returned: success
+                  type: dict
+                  contains:
+                    ok:
+                      description: Whether it is good, V(null) where nobody looked.
+                      returned: success
+                      type: bool
+                    error:
+                      description: What is wrong with it.
+                      returned: success
+                      type: str
+            phases:
+              description: Milliseconds of each phase to the first address that is good, V(null) where none is.
+              returned: success
+              type: dict
+              contains:
+                dns:
+                  description: Of a later look-up.
+                  returned: success
+                  type: dict
+                  contains:
+                    min:
+                      description: The fastest.
+                      returned: success
+                      type: float
+                    median:
+                      description: Half of them were not slower.
+                      returned: success
+                      type: float
+                    p95:
+                      description: Of every 20 of them 19 were not slower.
+                      returned: success
+                      type: float
+                connect:
+                  description: Milliseconds of the TCP connect.
+                  returned: success
+                  type: dict
+                  contains:
+                    min:
+                      description: The fastest.
+                      returned: success
+                      type: float
+                    median:
+                      description: Half of them were not slower.
+                      returned: success
+                      type: float
+                    p95:
+                      description: Of every 20 of them 19 were not slower.
+                      returned: success
+                      type: float
+                tls:
+                  description: Milliseconds of the TLS handshake.
+                  returned: success
+                  type: dict
+                  contains:
+                    min:
+                      description: The fastest.
+                      returned: success
+                      type: float
+                    median:
+                      description: Half of them were not slower.
+                      returned: success
+                      type: float
+                    p95:
+                      description: Of every 20 of them 19 were not slower.
+                      returned: success
+                      type: float
+                first_byte:
+                  description: Milliseconds from the request to the first byte.
+                  returned: success
+                  type: dict
+                  contains:
+                    min:
+                      description: The fastest.
+                      returned: success
+                      type: float
+                    median:
+                      description: Half of them were not slower.
+                      returned: success
+                      type: float
+                    p95:
+                      description: Of every 20 of them 19 were not slower.
+                      returned: success
+                      type: float
+                total:
+                  description: Milliseconds of all of it.
+                  returned: success
+                  type: dict
+                  contains:
+                    min:
+                      description: The fastest.
+                      returned: success
+                      type: float
+                    median:
+                      description: Half of them were not slower.
+                      returned: success
+                      type: float
+                    p95:
+                      description: Of every 20 of them 19 were not slower.
+                      returned: success
+                      type: float
+            slowest:
+              description: Milliseconds of the slowest connection among these.
+              returned: success
+              type: dict
+              contains:
+                dns:
+                  description: Of the look-up.
+                  returned: success
+                  type: float
+                connect:
+                  description: Of the TCP connect.
+                  returned: success
+                  type: float
+                tls:
+                  description: Of the TLS handshake.
+                  returned: success
+                  type: float
+                first_byte:
+                  description: From the request to the first byte.
+                  returned: success
+                  type: float
+                total:
+                  description: Of all of it.
+                  returned: success
+                  type: float
+            greeting:
+              description: Whether the server spoke without being asked, or answered a question of its protocol.
+              returned: success
+              type: bool
+            error:
+              description: Why no connection was good.
+              returned: success
+              type: dict
+              contains:
+                phase:
+                  description: C(dns), C(connect), C(tls) or C(first_byte), V(null) where it was not tried.
+                  returned: success
+                  type: str
+                kind:
+                  description: Kind of the failure.
+                  returned: success
+                  type: str
+                message:
+                  description: What happened.
+                  returned: success
+                  type: str
+    sample:
+      description: Subset C(sample).
+      returned: success
+      type: dict
+      contains:
+        kernel:
+          description: What the kernel counted in the module's network namespace.
+          returned: success
+          type: dict
+          contains:
+            seconds:
+              description: Length of the window.
+              returned: success
+              type: float
+            wanted:
+              description: What was asked for.
+              returned: success
+              type: float
+            services:
+              description: Names of the services in this network namespace.
+              returned: success
+              type: list
+              elements: str
+            tcp:
+              description: Growth of TCP's counters, by the kernel's names.
+              returned: success
+              type: dict
+            conntrack:
+              description: The connection table, V(null) where connections are not tracked.
+              returned: success
+              type: dict
+              contains:
+                count:
+                  description: Entries.
+                  returned: success
+                  type: int
+                maximum:
+                  description: Most there can be.
+                  returned: success
+                  type: int
+                drops:
+                  description: Growth of the packets dropped.
+                  returned: success
+                  type: int
+                early_drops:
+                  description: Growth of the entries dropped to make room.
+                  returned: success
+                  type: int
+                insert_failed:
+                  description: Growth of the entries that clashed.
+                  returned: success
+                  type: int
+            sockets:
+              description: TCP sockets at the end.
+              returned: success
+              type: dict
+              contains:
+                tcp_inuse:
+                  description: Open over IPv4.
+                  returned: success
+                  type: int
+                tcp6_inuse:
+                  description: Open over IPv6.
+                  returned: success
+                  type: int
+                tcp_tw:
+                  description: In TIME-WAIT.
+                  returned: success
+                  type: int
+                tcp_orphan:
+                  description: Closed by their process and not yet by the peer.
+                  returned: success
+                  type: int
+                tcp_mem_pages:
+                  description: Pages of memory.
+                  returned: success
+                  type: int
+                tcp_mem:
+                  description: Pages from which the kernel is content, saves, refuses. Null in a container.
+                  returned: success
+                  type: list
+                  elements: int
+            tw_reuse:
+              description: C(net.ipv4.tcp_tw_reuse).
+              returned: success
+              type: int
+            syncookies:
+              description: C(net.ipv4.tcp_syncookies).
+              returned: success
+              type: int
+            port_range:
+              description: First and last port of outgoing connections.
+              returned: success
+              type: list
+              elements: int
+            reserved_ports:
+              description: How many of them are reserved.
+              returned: success
+              type: int
+            complete:
+              description: Whether all connections were counted.
+              returned: success
+              type: bool
+            destinations:
+              description: The addresses and ports to which connections take most local ports.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                address:
+                  description: Address.
+                  returned: success
+                  type: str
+                port:
+                  description: Port.
+                  returned: success
+                  type: int
+                source:
+                  description: Local address from which most of them lead there.
+                  returned: success
+                  type: str
+                ports:
+                  description: Local ports that they take from it.
+                  returned: success
+                  type: int
+                established:
+                  description: Established.
+                  returned: success
+                  type: int
+                syn_sent:
+                  description: Being opened.
+                  returned: success
+                  type: int
+                time_wait:
+                  description: In TIME-WAIT.
+                  returned: success
+                  type: int
+                close_wait:
+                  description: Closed by the peer alone.
+                  returned: success
+                  type: int
+                closing:
+                  description: Being closed.
+                  returned: success
+                  type: int
+                services:
+                  description: Names of the services whose connections they are, as far as known.
+                  returned: success
+                  type: list
+                  elements: str
+            interfaces:
+              description: Growth of the interfaces' counters.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                name:
+                  description: Name.
+                  returned: success
+                  type: str
+                rx_packets:
+                  description: Received packets.
+                  returned: success
+                  type: int
+                rx_errors:
+                  description: Receive errors.
+                  returned: success
+                  type: int
+                rx_dropped:
+                  description: Dropped on receipt.
+                  returned: success
+                  type: int
+                tx_packets:
+                  description: Sent packets.
+                  returned: success
+                  type: int
+                tx_errors:
+                  description: Send errors.
+                  returned: success
+                  type: int
+                tx_dropped:
+                  description: Dropped on sending.
+                  returned: success
+                  type: int
+            pressure:
+              description: Seconds in which tasks of the whole machine waited for C(cpu), C(io) and C(memory). Null where the kernel does not tell.
+              returned: success
+              type: dict
+            namespaces:
+              description: The same of each other network namespace with services, with C(pid) of a process in it, or with C(error).
+              returned: success
+              type: list
+              elements: dict
+            unreadable:
+              description: Services whose network namespace could not be seen.
+              returned: success
+              type: list
+              elements: str
+        listeners:
+          description: TCP listeners of services, and others whose queue was full or that dropped connections.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            service:
+              description: Name of the service. Null for another program.
+              returned: success
+              type: str
+            pid:
+              description: Its process.
+              returned: success
+              type: int
+            net:
+              description: C(pid) of the entry in C(namespaces) that it is in. Null for the module's own.
+              returned: success
+              type: int
+            proto:
+              description: V(tcp) or V(tcp6).
+              returned: success
+              type: str
+            address:
+              description: Address.
+              returned: success
+              type: str
+            port:
+              description: Port.
+              returned: success
+              type: int
+            backlog:
+              description: Longest queue that the kernel keeps. Null where it is not told.
+              returned: success
+              type: int
+            queue:
+              description: Connections that waited to be accepted, at each look.
+              returned: success
+              type: list
+              elements: int
+            queue_max:
+              description: Most of them.
+              returned: success
+              type: int
+            drops:
+              description: Growth of its C(sk_drops), where half-open probes count too. Null where it is not told.
+              returned: success
+              type: int
+        services:
+          description: Processes of services.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            service:
+              description: Name of the service.
+              returned: success
+              type: str
+            unit:
+              description: Its unit.
+              returned: success
+              type: str
+            pid:
+              description: The process.
+              returned: success
+              type: int
+            container:
+              description: The container it is in.
+              returned: success
+              type: dict
+              contains:
+                runtime:
+                  description: What runs it.
+                  returned: success
+                  type: str
+                id:
+                  description: Its id.
+                  returned: success
+                  type: str
+            fds:
+              description: File descriptors at the end.
+              returned: success
+              type: dict
+              contains:
+                open:
+                  description: How many are open.
+                  returned: success
+                  type: int
+                soft:
+                  description: The soft limit, a number or V(unlimited).
+                  returned: success
+                  type: raw
+            cpu:
+              description: CPU time of its control group. Null where it is not readable.
+              returned: success
+              type: dict
+              contains:
+                quota:
+                  description: CPUs that the quota allows, of the group that held it up most, or the tightest. Null without one.
+                  returned: success
+                  type: float
+                path:
+                  description: That group.
+                  returned: success
+                  type: str
+                periods:
+                  description: Periods of the quota in the window.
+                  returned: success
+                  type: int
+                throttled_periods:
+                  description: Those in which it was used up.
+                  returned: success
+                  type: int
+                throttled_seconds:
+                  description: Seconds without CPU for that reason, of all CPUs together.
+                  returned: success
+                  type: float
+                usage_seconds:
+                  description: CPU seconds used by the process's own group.
+                  returned: success
+                  type: float
+                seconds:
+                  description: Length of the window.
+                  returned: success
+                  type: float
+            sched:
+              description: Time of its threads. Null where the kernel does not count it.
+              returned: success
+              type: dict
+              contains:
+                wait_seconds:
+                  description: Seconds that they could run and waited for a CPU.
+                  returned: success
+                  type: float
+                run_seconds:
+                  description: Seconds that they ran.
+                  returned: success
+                  type: float
+            pressure:
+              description: Seconds in which tasks waited for C(cpu), C(io) and C(memory), in C(seconds); C(source) is V(cgroup) or V(system).
+              returned: success
+              type: dict
+    databases:
+      description: Subset C(databases).
+      returned: success
+      type: dict
+      contains:
+        servers:
+          description: One entry for each database server.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            name:
+              description: Its name in C(preflight_databases), else C(host:port/database).
+              returned: success
+              type: str
+            kind:
+              description: V(postgres), V(mysql) (MariaDB too) or V(redis) (Valkey too).
+              returned: success
+              type: str
+            url:
+              description: Its URL without a password.
+              returned: success
+              type: str
+            place:
+              description: Host and port, or the socket.
+              returned: success
+              type: str
+            database:
+              description: The database of the URL.
+              returned: success
+              type: str
+            services:
+              description: Names of the services that need it.
+              returned: success
+              type: list
+              elements: str
+            declared:
+              description: Whether C(preflight_databases) names it; else only a C(depends_on) does.
+              returned: success
+              type: bool
+            credentials:
+              description: Whether the inventory says how to log in.
+              returned: success
+              type: bool
+            client:
+              description: Program or Python driver that asked, V(null) where the host has none.
+              returned: success
+              type: str
+            user:
+              description: The user that was given, V(null) where the client chose.
+              returned: success
+              type: str
+            seconds:
+              description: How long asking took, with the second that MySQL's and Redis' counters are watched for.
+              returned: success
+              type: float
+            error:
+              description: Why it gave nothing.
+              returned: success
+              type: dict
+              contains:
+                kind:
+                  description:
+                    - V(no_client), V(refused), V(resolve), V(timeout), V(unreachable), V(closed), V(tls), V(starting), V(full),
+                      V(full_own), V(auth), V(denied), V(database), V(failed), V(run_as), V(url), V(budget) or V(exception).
+                  returned: success
+                  type: str
+                message:
+                  description: What the client or the server said.
+                  returned: success
+                  type: str
+            version:
+              description: Version of the server.
+              returned: success
+              type: str
+            login:
+              description: Who the server took us for.
+              returned: success
+              type: str
+            sees_all:
+              description: Whether this user is shown the sessions of others in full.
+              returned: success
+              type: bool
+            answered_by:
+              description: Where a PostgreSQL server itself says it was reached.
+              returned: success
+              type: dict
+              contains:
+                address:
+                  description: Address.
+                  returned: success
+                  type: str
+                port:
+                  description: Port.
+                  returned: success
+                  type: int
+            server_id:
+              description: What tells two names of one server from two servers.
+              returned: success
+              type: str
+            connections:
+              description: Connections, without those of this collection.
+              returned: success
+              type: dict
+              contains:
+                used:
+                  description: Those that count against the limit.
+                  returned: success
+                  type: int
+                limit:
+                  description: How many an ordinary user may take.
+                  returned: success
+                  type: int
+                maximum:
+                  description: How many there may be in all.
+                  returned: success
+                  type: int
+                reserved:
+                  description: How many of these are kept for some.
+                  returned: success
+                  type: int
+                uncertain:
+                  description: How many of C(used) may be the server's own.
+                  returned: success
+                  type: int
+                by:
+                  description: The largest groups of them.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    user:
+                      description: The database user.
+                      returned: success
+                      type: str
+                    application:
+                      description: What the client calls itself, empty where it does not or the server has no such name.
+                      returned: success
+                      type: str
+                    database:
+                      description: The database it is connected to.
+                      returned: success
+                      type: str
+                    host:
+                      description: Address the client came from, empty for a local one.
+                      returned: success
+                      type: str
+                    state:
+                      description: What they do.
+                      returned: success
+                      type: str
+                    count:
+                      description: How many.
+                      returned: success
+                      type: int
+                own_limits:
+                  description: Limits of a single role, database or user.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    of:
+                      description: Whose.
+                      returned: success
+                      type: str
+                    used:
+                      description: Connections.
+                      returned: success
+                      type: int
+                    limit:
+                      description: The limit.
+                      returned: success
+                      type: int
+                peak:
+                  description: Most at a time since the server's start.
+                  returned: success
+                  type: int
+                refused:
+                  description: Connections refused for want of room within a second.
+                  returned: success
+                  type: int
+            idle_in_transaction:
+              description: The oldest idle transactions.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                pid:
+                  description: Its process or connection id on the server.
+                  returned: success
+                  type: int
+                user:
+                  description: The database user.
+                  returned: success
+                  type: str
+                application:
+                  description: What the client calls itself, empty where it does not or the server has no such name.
+                  returned: success
+                  type: str
+                database:
+                  description: The database it is connected to.
+                  returned: success
+                  type: str
+                host:
+                  description: Address the client came from, empty for a local one.
+                  returned: success
+                  type: str
+                seconds:
+                  description: Since its last statement.
+                  returned: success
+                  type: float
+                transaction_seconds:
+                  description: Age of the transaction.
+                  returned: success
+                  type: float
+                writes:
+                  description: Whether it has written.
+                  returned: success
+                  type: bool
+                state:
+                  description: V(idle in transaction) or V(idle in transaction (aborted)).
+                  returned: success
+                  type: str
+            idle_in_transaction_count:
+              description: How many there are.
+              returned: success
+              type: int
+            idle_in_transaction_limit:
+              description: Seconds after which the server ends one, V(null) for never.
+              returned: success
+              type: float
+            longest:
+              description: The statement that has run longest.
+              returned: success
+              type: dict
+              contains:
+                pid:
+                  description: Its process or connection id on the server.
+                  returned: success
+                  type: int
+                user:
+                  description: The database user.
+                  returned: success
+                  type: str
+                application:
+                  description: What the client calls itself, empty where it does not or the server has no such name.
+                  returned: success
+                  type: str
+                database:
+                  description: The database it is connected to.
+                  returned: success
+                  type: str
+                host:
+                  description: Address the client came from, empty for a local one.
+                  returned: success
+                  type: str
+                seconds:
+                  description: For how long.
+                  returned: success
+                  type: float
+                waits_for:
+                  description: What it waits for.
+                  returned: success
+                  type: str
+            lock_waits:
+              description: Sessions that wait for a lock.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                pid:
+                  description: Its process or connection id on the server.
+                  returned: success
+                  type: int
+                user:
+                  description: The database user.
+                  returned: success
+                  type: str
+                application:
+                  description: What the client calls itself, empty where it does not or the server has no such name.
+                  returned: success
+                  type: str
+                database:
+                  description: The database it is connected to.
+                  returned: success
+                  type: str
+                host:
+                  description: Address the client came from, empty for a local one.
+                  returned: success
+                  type: str
+                seconds:
+                  description: For how long.
+                  returned: success
+                  type: float
+                waits_for:
+                  description: State of the session.
+                  returned: success
+                  type: str
+                exact:
+                  description: V(false) where C(seconds) is only an upper bound.
+                  returned: success
+                  type: bool
+                kind:
+                  description: Kind of lock.
+                  returned: success
+                  type: str
+                "on":
+                  description: Mode and kind of the lock, and the table where it is known.
+                  returned: success
+                  type: str
+                blocked_by:
+                  description: Who holds it.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    pid:
+                      description: Its process or connection id on the server.
+                      returned: success
+                      type: int
+                    user:
+                      description: The database user.
+                      returned: success
+                      type: str
+                    application:
+                      description: What the client calls itself, empty where it does not or the server has no such name.
+                      returned: success
+                      type: str
+                    host:
+                      description: Address the client came from, empty for a local one.
+                      returned: success
+                      type: str
+                    state:
+                      description: What it does; empty where that was not shown.
+                      returned: success
+                      type: str
+                    transaction_seconds:
+                      description: Age of its transaction.
+                      returned: success
+                      type: float
+            replication:
+              description: Replication.
+              returned: success
+              type: dict
+              contains:
+                role:
+                  description: V(primary), V(standby) or V(replica).
+                  returned: success
+                  type: str
+                lag_seconds:
+                  description: How far it is behind.
+                  returned: success
+                  type: float
+                lag_bytes:
+                  description: The same in bytes.
+                  returned: success
+                  type: int
+                resolution:
+                  description: What C(lag_seconds) can tell, V(1 s) for instance; empty for finer.
+                  returned: success
+                  type: str
+                state:
+                  description: State of a replica.
+                  returned: success
+                  type: str
+                note:
+                  description: What else is known.
+                  returned: success
+                  type: str
+                delay:
+                  description: Seconds that a replica is told to be behind.
+                  returned: success
+                  type: float
+                replicas:
+                  description: Replicas of a primary; the channels of a MySQL replica.
+                  returned: success
+                  type: list
+                  elements: dict
+                  contains:
+                    name:
+                      description: What it calls itself.
+                      returned: success
+                      type: str
+                    host:
+                      description: Its address.
+                      returned: success
+                      type: str
+                    state:
+                      description: Its state.
+                      returned: success
+                      type: str
+                    sync:
+                      description: PostgreSQL's C(sync_state).
+                      returned: success
+                      type: str
+                    slot:
+                      description: V(physical), V(logical) or empty.
+                      returned: success
+                      type: str
+                    lag_seconds:
+                      description: How far it is behind.
+                      returned: success
+                      type: float
+                    lag_bytes:
+                      description: The same in bytes.
+                      returned: success
+                      type: int
+                    error:
+                      description: Its last error.
+                      returned: success
+                      type: str
+                    delay:
+                      description: Seconds that it is told to be behind.
+                      returned: success
+                      type: float
+            memory:
+              description: Memory of a Redis server.
+              returned: success
+              type: dict
+              contains:
+                used:
+                  description: Bytes.
+                  returned: success
+                  type: int
+                maximum:
+                  description: C(maxmemory), V(null) for no limit.
+                  returned: success
+                  type: int
+                rss:
+                  description: Bytes that are resident.
+                  returned: success
+                  type: int
+                system:
+                  description: Bytes of the machine.
+                  returned: success
+                  type: int
+                policy:
+                  description: C(maxmemory_policy).
+                  returned: success
+                  type: str
+                evicted:
+                  description: Keys thrown away within C(sample_seconds).
+                  returned: success
+                  type: int
+                evicted_total:
+                  description: The same since the server's start.
+                  returned: success
+                  type: int
+                refused_writes:
+                  description: Commands refused for want of memory within C(sample_seconds).
+                  returned: success
+                  type: int
+                sample_seconds:
+                  description: Seconds between two looks.
+                  returned: success
+                  type: float
+                since_seconds:
+                  description: Since the server's start.
+                  returned: success
+                  type: int
+            clients:
+              description: What else is known of the clients of MySQL and Redis.
+              returned: success
+              type: dict
+              contains:
+                running:
+                  description: Statements that run now.
+                  returned: success
+                  type: int
+                blocked:
+                  description: Clients that wait in a blocking command.
+                  returned: success
+                  type: int
+                rejected:
+                  description: As C(connections.refused).
+                  returned: success
+                  type: int
+            unreadable:
+              description: What the user's rights did not show.
+              returned: success
+              type: list
+              elements: str
+    timeouts:
+      description: Subset C(timeouts).
+      returned: success
+      type: dict
+      contains:
+        listeners:
+          description: The URLs that may be asked slowly.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            url:
+              description: The URL, without credentials.
+              returned: success
+              type: str
+            headers:
+              description: What came of half a request's head.
+              returned: success
+              type: dict
+              contains:
+                closed_after:
+                  description: Seconds until the server ended the connection. Null where it did not.
+                  returned: success
+                  type: float
+                waited:
+                  description: Seconds that were waited.
+                  returned: success
+                  type: float
+                status:
+                  description: HTTP status that it sent before.
+                  returned: success
+                  type: int
+                error:
+                  description: Why it could not be asked.
+                  returned: success
+                  type: dict
+                  contains:
+                    kind:
+                      description: Kind.
+                      returned: success
+                      type: str
+                    message:
+                      description: Message.
+                      returned: success
+                      type: str
+            body:
+              description: What came of a head and one byte of the body that it announces.
+              returned: success
+              type: dict
+              contains:
+                closed_after:
+                  description: Seconds until the server ended the connection. Null where it did not.
+                  returned: success
+                  type: float
+                waited:
+                  description: Seconds that were waited.
+                  returned: success
+                  type: float
+                status:
+                  description: HTTP status that it sent before.
+                  returned: success
+                  type: int
+                error:
+                  description: Why it could not be asked.
+                  returned: success
+                  type: dict
+                  contains:
+                    kind:
+                      description: Kind.
+                      returned: success
+                      type: str
+                    message:
+                      description: Message.
+                      returned: success
+                      type: str
+            error:
+              description: Why it could not be asked.
+              returned: success
+              type: dict
+              contains:
+                kind:
+                  description: Kind.
+                  returned: success
+                  type: str
+                message:
+                  description: Message.
+                  returned: success
+                  type: str
+    build:
+      description: Subset C(build).
+      returned: success
+      type: dict
+      contains:
+        toolchains:
+          description: One entry for each Go that was tried.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            goroot:
+              description: Its GOROOT, null for a go that lies in no tree.
+              returned: success
+              type: str
+            go:
+              description: Path of its go.
+              returned: success
+              type: str
+            version:
+              description: What it says it is.
+              returned: success
+              type: str
+            user:
+              description: Who built.
+              returned: success
+              type: str
+            emulated:
+              description: Whether the host's programs run on translated instructions, so that the time is six times as long.
+              returned: success
+              type: bool
+            seen_by:
+              description: The shells and managers that see it first.
+              returned: success
+              type: list
+              elements: str
+            base:
+              description: The folder that the scratch folder was in.
+              returned: success
+              type: str
+            noexec:
+              description: Whether nothing may be executed there.
+              returned: success
+              type: bool
+            error:
+              description: Why nothing was tried, or nothing more.
+              returned: success
+              type: dict
+              contains:
+                kind:
+                  description: V(broken) (it does not start), V(space) (the file systems are full), V(room) (they have less than is wanted), V(permission), V(unavailable), V(budget), V(timeout) or V(exception).
+                  returned: success
+                  type: str
+                message:
+                  description: Message.
+                  returned: success
+                  type: str
+            seconds:
+              description: Seconds of all its steps.
+              returned: success
+              type: float
+            bytes:
+              description: The most that the folder took, in bytes.
+              returned: success
+              type: int
+            memory:
+              description: The most anonymous memory of one step, in bytes.
+              returned: success
+              type: int
+            cgo:
+              description: Whether cgo was to be tried; null where it did not come to that.
+              returned: success
+              type: dict
+              contains:
+                wanted:
+                  description: Whether.
+                  returned: success
+                  type: bool
+                why:
+                  description: Why, or why not.
+                  returned: success
+                  type: str
+            settings:
+              description: The builds with what shells set.
+              returned: success
+              type: list
+              elements: dict
+              contains:
+                shells:
+                  description: The shells that set it.
+                  returned: success
+                  type: list
+                  elements: str
+                values:
+                  description: The variables.
+                  returned: success
+                  type: dict
+                not_tried:
+                  description: Why it was not tried; null where it was.
+                  returned: success
+                  type: str
+                step:
+                  description: The build, as in C(steps).
+                  returned: success
+                  type: dict
+            steps:
+              description: What was run, by its name.
+              returned: success
+              type: dict
+              contains:
+                fmt:
+                  description: C(gofmt -l).
+                  returned: success
+                  type: dict
+                  contains:
+                    argv:
+                      description: The command, empty where it was not run.
+                      returned: success
+                      type: list
+                      elements: str
+                    rc:
+                      description: Exit status, negative where a signal ended it, null where it did not come to its own end.
+                      returned: success
+                      type: int
+                    seconds:
+                      description: Seconds that it took.
+                      returned: success
+                      type: float
+                    output:
+                      description: The last lines that it printed, 15 at most.
+                      returned: success
+                      type: list
+                      elements: str
+                    memory:
+                      description: The most anonymous memory of all its processes, in bytes.
+                      returned: success
+                      type: int
+                    env:
+                      description: What its environment had beside the folder's own.
+                      returned: success
+                      type: dict
+                    elf:
+                      description: The headers of what it built, null for other steps and where nothing was built.
+                      returned: success
+                      type: dict
+                      contains:
+                        bits:
+                          description: V(32) or V(64).
+                          returned: success
+                          type: int
+                        machine:
+                          description: GOARCH of its machine.
+                          returned: success
+                          type: str
+                        type:
+                          description: V(exec), or V(dyn) for a PIE.
+                          returned: success
+                          type: str
+                        interpreter:
+                          description: PT_INTERP, the dynamic loader; null for none.
+                          returned: success
+                          type: str
+                        needed:
+                          description: DT_NEEDED, the shared libraries.
+                          returned: success
+                          type: list
+                          elements: str
+                    error:
+                      description: Why it did not come to its own end.
+                      returned: success
+                      type: dict
+                      contains:
+                        kind:
+                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          returned: success
+                          type: str
+                        message:
+                          description: Message.
+                          returned: success
+                          type: str
+                    matched:
+                      description: Whether it printed what it should.
+                      returned: success
+                      type: bool
+                build:
+                  description: C(go build), cold.
+                  returned: success
+                  type: dict
+                  contains:
+                    argv:
+                      description: The command, empty where it was not run.
+                      returned: success
+                      type: list
+                      elements: str
+                    rc:
+                      description: Exit status, negative where a signal ended it, null where it did not come to its own end.
+                      returned: success
+                      type: int
+                    seconds:
+                      description: Seconds that it took.
+                      returned: success
+                      type: float
+                    output:
+                      description: The last lines that it printed, 15 at most.
+                      returned: success
+                      type: list
+                      elements: str
+                    memory:
+                      description: The most anonymous memory of all its processes, in bytes.
+                      returned: success
+                      type: int
+                    env:
+                      description: What its environment had beside the folder's own.
+                      returned: success
+                      type: dict
+                    elf:
+                      description: The headers of what it built, null for other steps and where nothing was built.
+                      returned: success
+                      type: dict
+                      contains:
+                        bits:
+                          description: V(32) or V(64).
+                          returned: success
+                          type: int
+                        machine:
+                          description: GOARCH of its machine.
+                          returned: success
+                          type: str
+                        type:
+                          description: V(exec), or V(dyn) for a PIE.
+                          returned: success
+                          type: str
+                        interpreter:
+                          description: PT_INTERP, the dynamic loader; null for none.
+                          returned: success
+                          type: str
+                        needed:
+                          description: DT_NEEDED, the shared libraries.
+                          returned: success
+                          type: list
+                          elements: str
+                    error:
+                      description: Why it did not come to its own end.
+                      returned: success
+                      type: dict
+                      contains:
+                        kind:
+                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          returned: success
+                          type: str
+                        message:
+                          description: Message.
+                          returned: success
+                          type: str
+                run:
+                  description: The program that was built.
+                  returned: success
+                  type: dict
+                  contains:
+                    argv:
+                      description: The command, empty where it was not run.
+                      returned: success
+                      type: list
+                      elements: str
+                    rc:
+                      description: Exit status, negative where a signal ended it, null where it did not come to its own end.
+                      returned: success
+                      type: int
+                    seconds:
+                      description: Seconds that it took.
+                      returned: success
+                      type: float
+                    output:
+                      description: The last lines that it printed, 15 at most.
+                      returned: success
+                      type: list
+                      elements: str
+                    memory:
+                      description: The most anonymous memory of all its processes, in bytes.
+                      returned: success
+                      type: int
+                    env:
+                      description: What its environment had beside the folder's own.
+                      returned: success
+                      type: dict
+                    elf:
+                      description: The headers of what it built, null for other steps and where nothing was built.
+                      returned: success
+                      type: dict
+                      contains:
+                        bits:
+                          description: V(32) or V(64).
+                          returned: success
+                          type: int
+                        machine:
+                          description: GOARCH of its machine.
+                          returned: success
+                          type: str
+                        type:
+                          description: V(exec), or V(dyn) for a PIE.
+                          returned: success
+                          type: str
+                        interpreter:
+                          description: PT_INTERP, the dynamic loader; null for none.
+                          returned: success
+                          type: str
+                        needed:
+                          description: DT_NEEDED, the shared libraries.
+                          returned: success
+                          type: list
+                          elements: str
+                    error:
+                      description: Why it did not come to its own end.
+                      returned: success
+                      type: dict
+                      contains:
+                        kind:
+                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          returned: success
+                          type: str
+                        message:
+                          description: Message.
+                          returned: success
+                          type: str
+                    matched:
+                      description: Whether it printed what it should.
+                      returned: success
+                      type: bool
+                static_build:
+                  description: C(go build) with CGO_ENABLED=0.
+                  returned: success
+                  type: dict
+                  contains:
+                    argv:
+                      description: The command, empty where it was not run.
+                      returned: success
+                      type: list
+                      elements: str
+                    rc:
+                      description: Exit status, negative where a signal ended it, null where it did not come to its own end.
+                      returned: success
+                      type: int
+                    seconds:
+                      description: Seconds that it took.
+                      returned: success
+                      type: float
+                    output:
+                      description: The last lines that it printed, 15 at most.
+                      returned: success
+                      type: list
+                      elements: str
+                    memory:
+                      description: The most anonymous memory of all its processes, in bytes.
+                      returned: success
+                      type: int
+                    env:
+                      description: What its environment had beside the folder's own.
+                      returned: success
+                      type: dict
+                    elf:
+                      description: The headers of what it built, null for other steps and where nothing was built.
+                      returned: success
+                      type: dict
+                      contains:
+                        bits:
+                          description: V(32) or V(64).
+                          returned: success
+                          type: int
+                        machine:
+                          description: GOARCH of its machine.
+                          returned: success
+                          type: str
+                        type:
+                          description: V(exec), or V(dyn) for a PIE.
+                          returned: success
+                          type: str
+                        interpreter:
+                          description: PT_INTERP, the dynamic loader; null for none.
+                          returned: success
+                          type: str
+                        needed:
+                          description: DT_NEEDED, the shared libraries.
+                          returned: success
+                          type: list
+                          elements: str
+                    error:
+                      description: Why it did not come to its own end.
+                      returned: success
+                      type: dict
+                      contains:
+                        kind:
+                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          returned: success
+                          type: str
+                        message:
+                          description: Message.
+                          returned: success
+                          type: str
+                vet:
+                  description: C(go vet).
+                  returned: success
+                  type: dict
+                  contains:
+                    argv:
+                      description: The command, empty where it was not run.
+                      returned: success
+                      type: list
+                      elements: str
+                    rc:
+                      description: Exit status, negative where a signal ended it, null where it did not come to its own end.
+                      returned: success
+                      type: int
+                    seconds:
+                      description: Seconds that it took.
+                      returned: success
+                      type: float
+                    output:
+                      description: The last lines that it printed, 15 at most.
+                      returned: success
+                      type: list
+                      elements: str
+                    memory:
+                      description: The most anonymous memory of all its processes, in bytes.
+                      returned: success
+                      type: int
+                    env:
+                      description: What its environment had beside the folder's own.
+                      returned: success
+                      type: dict
+                    elf:
+                      description: The headers of what it built, null for other steps and where nothing was built.
+                      returned: success
+                      type: dict
+                      contains:
+                        bits:
+                          description: V(32) or V(64).
+                          returned: success
+                          type: int
+                        machine:
+                          description: GOARCH of its machine.
+                          returned: success
+                          type: str
+                        type:
+                          description: V(exec), or V(dyn) for a PIE.
+                          returned: success
+                          type: str
+                        interpreter:
+                          description: PT_INTERP, the dynamic loader; null for none.
+                          returned: success
+                          type: str
+                        needed:
+                          description: DT_NEEDED, the shared libraries.
+                          returned: success
+                          type: list
+                          elements: str
+                    error:
+                      description: Why it did not come to its own end.
+                      returned: success
+                      type: dict
+                      contains:
+                        kind:
+                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          returned: success
+                          type: str
+                        message:
+                          description: Message.
+                          returned: success
+                          type: str
+                test:
+                  description: C(go test).
+                  returned: success
+                  type: dict
+                  contains:
+                    argv:
+                      description: The command, empty where it was not run.
+                      returned: success
+                      type: list
+                      elements: str
+                    rc:
+                      description: Exit status, negative where a signal ended it, null where it did not come to its own end.
+                      returned: success
+                      type: int
+                    seconds:
+                      description: Seconds that it took.
+                      returned: success
+                      type: float
+                    output:
+                      description: The last lines that it printed, 15 at most.
+                      returned: success
+                      type: list
+                      elements: str
+                    memory:
+                      description: The most anonymous memory of all its processes, in bytes.
+                      returned: success
+                      type: int
+                    env:
+                      description: What its environment had beside the folder's own.
+                      returned: success
+                      type: dict
+                    elf:
+                      description: The headers of what it built, null for other steps and where nothing was built.
+                      returned: success
+                      type: dict
+                      contains:
+                        bits:
+                          description: V(32) or V(64).
+                          returned: success
+                          type: int
+                        machine:
+                          description: GOARCH of its machine.
+                          returned: success
+                          type: str
+                        type:
+                          description: V(exec), or V(dyn) for a PIE.
+                          returned: success
+                          type: str
+                        interpreter:
+                          description: PT_INTERP, the dynamic loader; null for none.
+                          returned: success
+                          type: str
+                        needed:
+                          description: DT_NEEDED, the shared libraries.
+                          returned: success
+                          type: list
+                          elements: str
+                    error:
+                      description: Why it did not come to its own end.
+                      returned: success
+                      type: dict
+                      contains:
+                        kind:
+                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          returned: success
+                          type: str
+                        message:
+                          description: Message.
+                          returned: success
+                          type: str
+                cgo:
+                  description: C(go build) of a file with C in it.
+                  returned: success
+                  type: dict
+                  contains:
+                    argv:
+                      description: The command, empty where it was not run.
+                      returned: success
+                      type: list
+                      elements: str
+                    rc:
+                      description: Exit status, negative where a signal ended it, null where it did not come to its own end.
+                      returned: success
+                      type: int
+                    seconds:
+                      description: Seconds that it took.
+                      returned: success
+                      type: float
+                    output:
+                      description: The last lines that it printed, 15 at most.
+                      returned: success
+                      type: list
+                      elements: str
+                    memory:
+                      description: The most anonymous memory of all its processes, in bytes.
+                      returned: success
+                      type: int
+                    env:
+                      description: What its environment had beside the folder's own.
+                      returned: success
+                      type: dict
+                    elf:
+                      description: The headers of what it built, null for other steps and where nothing was built.
+                      returned: success
+                      type: dict
+                      contains:
+                        bits:
+                          description: V(32) or V(64).
+                          returned: success
+                          type: int
+                        machine:
+                          description: GOARCH of its machine.
+                          returned: success
+                          type: str
+                        type:
+                          description: V(exec), or V(dyn) for a PIE.
+                          returned: success
+                          type: str
+                        interpreter:
+                          description: PT_INTERP, the dynamic loader; null for none.
+                          returned: success
+                          type: str
+                        needed:
+                          description: DT_NEEDED, the shared libraries.
+                          returned: success
+                          type: list
+                          elements: str
+                    error:
+                      description: Why it did not come to its own end.
+                      returned: success
+                      type: dict
+                      contains:
+                        kind:
+                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          returned: success
+                          type: str
+                        message:
+                          description: Message.
+                          returned: success
+                          type: str
+                    run:
+                      description: What came of the program; only where it was built.
+                      returned: success
+                      type: dict
+                      contains:
+                        rc:
+                          description: Exit status.
+                          returned: success
+                          type: int
+                        output:
+                          description: Its last lines.
+                          returned: success
+                          type: list
+                          elements: str
+                        matched:
+                          description: Whether it printed what it should.
+                          returned: success
+                          type: bool
+                        error:
+                          description: Why it did not come to its own end.
+                          returned: success
+                          type: dict
+                          contains:
+                            kind:
+                              description: As of a step.
+                              returned: success
+                              type: str
+                            message:
+                              description: Message.
+                              returned: success
+                              type: str
+                cross_build:
+                  description: C(go build) for another machine.
+                  returned: success
+                  type: dict
+                  contains:
+                    argv:
+                      description: The command, empty where it was not run.
+                      returned: success
+                      type: list
+                      elements: str
+                    rc:
+                      description: Exit status, negative where a signal ended it, null where it did not come to its own end.
+                      returned: success
+                      type: int
+                    seconds:
+                      description: Seconds that it took.
+                      returned: success
+                      type: float
+                    output:
+                      description: The last lines that it printed, 15 at most.
+                      returned: success
+                      type: list
+                      elements: str
+                    memory:
+                      description: The most anonymous memory of all its processes, in bytes.
+                      returned: success
+                      type: int
+                    env:
+                      description: What its environment had beside the folder's own.
+                      returned: success
+                      type: dict
+                    elf:
+                      description: The headers of what it built, null for other steps and where nothing was built.
+                      returned: success
+                      type: dict
+                      contains:
+                        bits:
+                          description: V(32) or V(64).
+                          returned: success
+                          type: int
+                        machine:
+                          description: GOARCH of its machine.
+                          returned: success
+                          type: str
+                        type:
+                          description: V(exec), or V(dyn) for a PIE.
+                          returned: success
+                          type: str
+                        interpreter:
+                          description: PT_INTERP, the dynamic loader; null for none.
+                          returned: success
+                          type: str
+                        needed:
+                          description: DT_NEEDED, the shared libraries.
+                          returned: success
+                          type: list
+                          elements: str
+                    error:
+                      description: Why it did not come to its own end.
+                      returned: success
+                      type: dict
+                      contains:
+                        kind:
+                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          returned: success
+                          type: str
+                        message:
+                          description: Message.
+                          returned: success
+                          type: str
+                    wanted:
+                      description: The GOARCH that was asked for.
+                      returned: success
+                      type: str
     probes:
       description: The answers to O(probes) by their C(id). Each has C(kind), C(ok), C(error), C(ms) and the keys of its kind.
       returned: success

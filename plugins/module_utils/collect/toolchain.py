@@ -877,6 +877,7 @@ open_to = _open_to
 parents_of = _parents
 real_path = _realpath
 runner_of = _runner
+subject_of = _subject
 text_of = _text
 user_file = _user_file
 version_file = _version_file

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.goready.preflight.plugins.module_utils import goarch, goversion
-from ansible_collections.goready.preflight.plugins.plugin_utils import go_releases
+from ansible_collections.goready.preflight.plugins.plugin_utils import go_releases, toolwork
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
     Facts, Outcome, Policy, Remediation, Threshold, check, failed, lookup, notapplicable, passed, unknown,
 )
@@ -810,3 +810,312 @@ def _gvm(root: Entry) -> Iterator[Outcome]:
         yield failed(f"{place} has {', '.join(names)} but no default: new shells get no Go from it.", subject=f"{place} default",
                      actual=None, expected=names, severity="low", evidence=[f"{place}/environments/default: missing"],
                      remediation=choose)
+
+
+# --- in action: what the subset `build` tried ---------------------------------------------------------------------------------
+
+ACTION = ("build.toolchains", *NEEDS)
+_REINSTALL = Remediation(hint="Read the last lines; where they name a file of the toolchain, install it again into an empty folder.",
+                         role="go_toolchain")
+
+
+def _worked(facts: Facts, policy: Policy, step: str) -> Iterator[tuple[toolwork.Work, Outcome | None]]:
+    """Each Go that was tried, with the outcome of what its step cannot be judged for, else None."""
+    for work in toolwork.works(facts, _weighty(facts, policy)):
+        yield work, work.stopped(step)
+
+
+def _not_tried(facts: Facts, policy: Policy) -> Outcome | None:
+    skip = _nothing_to_judge(facts, policy)
+    if skip or lookup(facts, "build.toolchains"):
+        return skip
+    return notapplicable("No shell has a go in its PATH, and what only lies on the disk is not tried (preflight_build: "
+                         "{toolchains: all} tries it).")
+
+
+def _settings_words(tried: Entry) -> str:
+    values = " ".join(f"{name}={value}" for name, value in sorted(tried["values"].items()))
+    return f"{values} of {' and '.join(str(shell) for shell in tried['shells'])}"
+
+
+@check(
+    "toolchain.build",
+    title="Go builds a program, and the program runs",
+    severity="high",
+    why="A tree from which one file is missing, a GOROOT of another release (\"does not match go tool version\"), a compiler of "
+        "another machine or a full temporary folder all answer `go version` well and fail at the first build: every pipeline that "
+        "gets this host then is red, whatever the code (https://go.dev/doc/install, `go help environment`).",
+    judged="As the user that builds, a module of the collection's own (two packages, no dependencies) is built with CGO_ENABLED=0 in "
+           "an empty private folder, without network and without anybody's settings; the program runs and prints what it should. "
+           "Then it is built once more for each set of GOROOT, GOFLAGS, GOEXPERIMENT, CC and so on that a shell with this Go has: "
+           "what fails only there is the settings' fault and fails as well. Settings that name a project's own files are not "
+           "tried. A bound that is reached (preflight_budget, preflight_build) is unknown, a file system without room fails. A "
+           "Go that no PATH has is worth a low finding.",
+    remediation=_REINSTALL,
+    needs=ACTION,
+    profile="standard",
+)
+def build(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    skip = _not_tried(facts, policy)
+    if skip:
+        yield skip
+        return
+    for work, stopped in _worked(facts, policy, "build"):
+        error = work.entry["error"]
+        if error is not None and error["kind"] == "space":
+            yield failed(f"{work.version} has nowhere to build: {error['message']}.", subject=work.subject, actual=error["message"],
+                         expected="room to build", severity=work.severity,
+                         remediation=Remediation(hint="Make room in /tmp or /var/tmp, or set GOTMPDIR to a folder that has some."))
+        elif stopped is not None:
+            yield stopped
+        else:
+            yield _built(work)
+
+
+def _built(work: toolwork.Work) -> Outcome:
+    step, run = work.step("build") or {}, work.step("run")
+    if step["rc"] != 0:
+        return work.failure(step, remediation=_REINSTALL)
+    noexec = run is not None and work.entry["noexec"] and (run["error"] or {}).get("kind") == "permission"
+    if run is None or (run["error"] and not noexec):
+        return work.stopped("run") or unknown(f"Whether a program of {work.version} runs is unknown.", subject=work.subject)
+    if not noexec and (run["rc"] != 0 or not run["matched"]):
+        return work.failure(run, what=f"{work.version} builds a program that does not run as it should ({toolwork.status(run)})",
+                            more=[step], remediation=_REINSTALL)
+    tried = work.entry["settings"]
+    told = [f"with {_settings_words(one)}: {one['not_tried'] or toolwork.status(one['step'])}" for one in tried]
+    for one in tried:
+        own = one["step"]
+        if own is not None and own["rc"] not in (0, None):
+            remediation = Remediation(hint="Correct or unset what the reason names, in the shell's start files or by `go env -u`.")
+            return work.failure(own, what=f"{work.version} builds by itself, but not with {_settings_words(one)}",
+                                remediation=remediation)
+    for one in tried:
+        own = one["step"]
+        if own is not None and own["error"] is not None:
+            return unknown(f"{work.version} builds by itself; whether it does with {_settings_words(one)} is unknown: "
+                           f"{own['error']['message']}.", subject=work.subject, severity=work.severity,
+                           evidence=[*work.evidence(step, run), *told])
+    ran = "; it was not run, because nothing may be executed there" if noexec else ", and it runs"
+    return passed(f"{work.version} builds a program in {step['seconds']:.1f} s{ran}.", subject=work.subject,
+                  actual=f"{step['seconds']:.1f} s", expected="exit status 0", evidence=[*work.evidence(step, run), *told])
+
+
+@check(
+    "toolchain.vet",
+    title="go vet works",
+    severity="high",
+    why="`go vet` is a gate of most pipelines and part of every `go test`. It needs the tool vet of this very release and the "
+        "packages' export data; where either is missing or of another Go, it fails with code that is well (cmd/vet).",
+    judged="`go vet ./...` ends with status 0 on the collection's own module, in the folder and build cache of toolchain.build. Not "
+           "applicable where nothing is built, unknown where a bound was reached.",
+    remediation=_REINSTALL,
+    needs=ACTION,
+    profile="standard",
+)
+def vet(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    yield from _simple(facts, policy, "vet", "go vet")
+
+
+@check(
+    "toolchain.test",
+    title="go test works",
+    severity="high",
+    why="`go test` compiles some 60 packages of the standard library, links a program in GOTMPDIR (else TMPDIR, else /tmp) and "
+        "starts it there: on a host whose /tmp is mounted noexec, as hardening guides want it, builds work and tests end with "
+        "`fork/exec ...: permission denied` (`go help environment`, mount(8)).",
+    judged="`go test -count=1 ./...` ends with status 0 on the collection's own module, in the folder and build cache of "
+           "toolchain.build, which lies where this user's builds do (GOTMPDIR, TMPDIR, /tmp). Not applicable where nothing is "
+           "built, unknown where a bound was reached.",
+    remediation=_REINSTALL,
+    needs=ACTION,
+    profile="standard",
+)
+def test(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    yield from _simple(facts, policy, "test", "go test")
+
+
+def _simple(facts: Facts, policy: Policy, name: str, words: str) -> Iterator[Outcome]:
+    skip = _not_tried(facts, policy)
+    if skip:
+        yield skip
+        return
+    for work, stopped in _worked(facts, policy, name):
+        step = work.step(name)
+        if stopped is not None or step is None:
+            yield stopped or unknown(f"{words} was not tried.", subject=work.subject)
+        elif step["rc"] != 0:
+            yield work.failure(step, remediation=_REINSTALL)
+        else:
+            yield passed(f"`{words}` of {work.version} ends well in {step['seconds']:.1f} s.", subject=work.subject,
+                         actual=f"{step['seconds']:.1f} s", expected="exit status 0", evidence=work.evidence(step))
+
+
+@check(
+    "toolchain.fmt",
+    title="gofmt is there and works",
+    severity="high",
+    why="gofmt is a program of its own beside go: copied or linked alone, a go works and `go fmt`, editors and the format gate of the "
+        "pipeline do not. Two releases format some code in two ways, so that it must be this Go's own (https://pkg.go.dev/cmd/gofmt).",
+    judged="The gofmt in the same folder as this go runs, names the one file that is not formatted and none of those that are "
+           "(`gofmt -l`, which rewrites nothing).",
+    remediation=Remediation(hint="Link or install gofmt beside go, from the same archive.", role="go_toolchain"),
+    needs=ACTION,
+    profile="standard",
+)
+def fmt(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    skip = _not_tried(facts, policy)
+    if skip:
+        yield skip
+        return
+    for work, stopped in _worked(facts, policy, "fmt"):
+        step = work.step("fmt")
+        error = step["error"] if step is not None else None
+        if step is not None and work.entry["error"] is None and error is not None and error["kind"] in ("unavailable", "permission"):
+            yield failed(f"{work.version} has no gofmt that can be run beside it: {error['message']}.", subject=work.subject,
+                         actual=error["message"], expected=step["argv"][0], evidence=work.evidence(step), severity=work.severity)
+        elif stopped is not None or step is None:
+            yield stopped or unknown("gofmt was not tried.", subject=work.subject)
+        elif step["rc"] != 0:
+            yield work.failure(step, remediation=fmt.remediation)
+        elif not step["matched"]:
+            yield failed(f"{step['argv'][0]} does not tell formatted files from others: it printed "
+                         f"\"{' '.join(step['output'])[:160]}\".", subject=work.subject, actual=step["output"],
+                         expected=["unformatted.txt"], evidence=work.evidence(step), severity=work.severity)
+        else:
+            yield passed(f"{step['argv'][0]} works.", subject=work.subject, actual="exit status 0", expected="exit status 0",
+                         evidence=work.evidence(step))
+
+
+def _linked(headers: Entry) -> str:
+    """``static``, ``a static PIE``, or what it asks for when it is started."""
+    if headers["interpreter"] or headers["needed"]:
+        asks = [*([str(headers["interpreter"])] if headers["interpreter"] else []), *headers["needed"]]
+        return f"it asks for {', '.join(asks)}"
+    return "a static PIE" if headers["type"] == "dyn" else "static"
+
+
+@check(
+    "toolchain.static_build",
+    title="CGO_ENABLED=0 gives a program that needs nothing of the host",
+    severity="medium",
+    why="Images from `scratch` or distroless have no loader and no libc: a program that asks for one ends there with `no such file or "
+        "directory`. CGO_ENABLED=0 alone does not say so: with -buildmode=pie such a program has an interpreter, while ldd calls it "
+        "statically linked (cmd/link; ELF: PT_INTERP, DT_NEEDED).",
+    judged="What `CGO_ENABLED=0 go build` gives is read: static is an executable (or PIE) without PT_INTERP and without DT_NEEDED. The "
+           "same of the builds with a shell's own settings, where those say CGO_ENABLED=0.",
+    remediation=Remediation(hint="Take -buildmode=pie and -linkmode=external out of GOFLAGS for programs that go into an empty image."),
+    needs=ACTION,
+    profile="standard",
+)
+def static_build(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    skip = _not_tried(facts, policy)
+    if skip:
+        yield skip
+        return
+    for work, stopped in _worked(facts, policy, "static_build"):
+        step = work.step("static_build")
+        if stopped is not None or step is None:
+            yield stopped or unknown("A static build was not tried.", subject=work.subject)
+        elif step["rc"] != 0 or step["elf"] is None:
+            yield work.failure(step, remediation=_REINSTALL)
+        elif step["elf"]["interpreter"] or step["elf"]["needed"]:
+            yield _dynamic(work, step, f"With CGO_ENABLED=0 {work.version} builds a program that is not static")
+        else:
+            own = next((one for one in work.entry["settings"] if one["values"].get("CGO_ENABLED") == "0" and one["step"]
+                        and one["step"]["elf"] and (one["step"]["elf"]["interpreter"] or one["step"]["elf"]["needed"])), None)
+            if own is not None:
+                yield _dynamic(work, own["step"], f"With {_settings_words(own)} {work.version} builds a program that is not static")
+            else:
+                linked = _linked(step["elf"])
+                yield passed(f"What {work.version} builds with CGO_ENABLED=0 is {linked}.", subject=work.subject, actual=linked,
+                             expected="static", evidence=work.evidence(step))
+
+
+def _dynamic(work: toolwork.Work, step: Entry, words: str) -> Outcome:
+    return failed(f"{words}: {_linked(step['elf'])}.", subject=work.subject, actual=_linked(step["elf"]), expected="static",
+                  evidence=work.evidence(step), severity=work.severity)
+
+
+@check(
+    "toolchain.cross_build",
+    title="Go builds for the other architecture",
+    severity="low",
+    why="Images for amd64 and arm64 are mostly built on one kind of host. A toolchain that a distribution or an image builder has "
+        "trimmed, or GOFLAGS meant for one machine, breaks only the other half of the release (`go help environment`, GOARCH).",
+    judged="`GOOS=linux GOARCH=arm64 go build` (amd64 on an arm64 host) with CGO_ENABLED=0 ends with status 0, and the ELF header of the "
+           "result names that machine. Nothing is run.",
+    remediation=_REINSTALL,
+    needs=ACTION,
+    profile="standard",
+)
+def cross_build(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    skip = _not_tried(facts, policy)
+    if skip:
+        yield skip
+        return
+    for work, stopped in _worked(facts, policy, "cross_build"):
+        step = work.step("cross_build")
+        if stopped is not None or step is None:
+            yield stopped or unknown("A build for another machine was not tried.", subject=work.subject)
+        elif step["rc"] != 0 or step["elf"] is None:
+            yield work.failure(step, remediation=_REINSTALL)
+        elif step["elf"]["machine"] != step["wanted"]:
+            yield failed(f"{work.version} was told to build for {step['wanted']}, and built for {step['elf']['machine']}.",
+                         subject=work.subject, actual=step["elf"]["machine"], expected=step["wanted"], evidence=work.evidence(step),
+                         severity=work.severity)
+        else:
+            yield passed(f"{work.version} builds for {step['wanted']} in {step['seconds']:.1f} s.", subject=work.subject,
+                         actual=step["elf"]["machine"], expected=step["wanted"], evidence=work.evidence(step))
+
+
+@check(
+    "toolchain.cgo",
+    title="The C compiler works, where Go uses it",
+    severity="low",
+    why="Go links with C wherever it finds its C compiler: `net` and `os/user` of the standard library then, SQLite or Kafka drivers "
+        "always. gcc without the C library's headers, or a CC that is not there, breaks these builds and no others "
+        "(https://pkg.go.dev/cmd/cgo; off without a compiler since Go 1.20).",
+    judged="A file with `import \"C\"` is compiled, linked and run with CGO_ENABLED=1 and the shell's own CC, CGO_CFLAGS and so on, "
+           "where cgo is wanted: preflight_build.cgo is `required`; or it is `auto`, and CGO_ENABLED=1 or CC is set, or gcc (the "
+           "compiler that Go takes by itself) is in the PATH of a shell with this Go and CGO_ENABLED is not 0.",
+    remediation=Remediation(hint="Install a C compiler with the C library's headers (gcc and libc6-dev, glibc-devel or musl-dev), or "
+                                 "build with CGO_ENABLED=0."),
+    needs=ACTION,
+    profile="standard",
+)
+def cgo(facts: Facts, policy: Policy) -> Iterator[Outcome]:
+    skip = _not_tried(facts, policy)
+    if skip:
+        yield skip
+        return
+    for work in toolwork.works(facts, _weighty(facts, policy)):
+        wanted = work.entry["cgo"]
+        if work.entry["error"] is None and wanted is not None and not wanted["wanted"]:
+            yield notapplicable(f"cgo is not wanted here: {wanted['why']}.", subject=work.subject)
+            continue
+        stopped, step = work.stopped("cgo"), work.step("cgo")
+        if stopped is not None or step is None:
+            yield stopped or unknown("cgo was not tried.", subject=work.subject)
+        else:
+            yield _with_c(work, step, str((wanted or {}).get("why", "")))
+
+
+def _with_c(work: toolwork.Work, step: Entry, why: str) -> Outcome:
+    if step["rc"] != 0:
+        return work.failure(step, what=f"cgo does not work with {work.version} ({why})", remediation=cgo.remediation)
+    run = step.get("run") or {}
+    noexec = work.entry["noexec"] and (run.get("error") or {}).get("kind") == "permission"
+    evidence = [*work.evidence(step), f"wanted, because {why}"]
+    if not noexec and run.get("error"):
+        return unknown(f"Whether a program with C in it runs is unknown: {run['error']['message']}.", subject=work.subject,
+                       evidence=evidence, severity=work.severity)
+    if not noexec and (run.get("rc") != 0 or not run.get("matched")):
+        known = toolwork.cause(run.get("output") or ())
+        return failed(f"A program with C in it is built, but does not run ({toolwork.status({'error': None, **run})})"
+                      f"{': ' + known.words if known else ''}.", subject=work.subject, actual=run.get("output"),
+                      expected="exit status 0", evidence=[*evidence, *(str(line) for line in run.get("output") or ())],
+                      severity=work.severity, remediation=Remediation(hint=known.hint) if known else None)
+    ran = "; it was not run, because nothing may be executed there" if noexec else ", and it runs"
+    return passed(f"{work.version} compiles and links C in {step['seconds']:.1f} s{ran}.", subject=work.subject,
+                  actual=_linked(step["elf"]) if step["elf"] else None, expected="exit status 0", evidence=evidence)

@@ -32,7 +32,9 @@ OPEN = {
     "services.services.binary.buildinfo.settings", "services.services.processes.running.buildinfo.settings",
     "services.services.processes.limits", "services.services.processes.environ", "services.services.processes.cgroup.effective",
     "runtime.endpoints.groups", "runtime.endpoints.takes.memory.memstats", "runtime.endpoints.takes.metrics.families",
-    "runtime.endpoints.takes.profiles.totals",
+    "runtime.endpoints.takes.profiles.totals", "proxies.chains.entries.load.errors",
+    "wall.endpoints.groups", "wall.endpoints.samples.counts",
+    "sample.kernel.tcp", "sample.kernel.pressure", "sample.kernel.namespaces", "sample.services.pressure",
     *(f"runtime.endpoints.takes.{key}" for key in (
         "goroutines.counts", "leaks.counts", "dump.ids", "dump.minutes", "dump.waits")),
 }

@@ -22,8 +22,9 @@ PUBLIC = """
 host: supported_os high, architecture high, emulation medium, fd_ceiling high, tcp_backlog low, time_sync medium,
  disk_space high, inodes medium, pending_reboot low
 toolchain: present high, version_policy high, supported_release medium, arch_match critical, conflict medium, goroot high,
- gopath medium, env_drift medium, ownership high, gvm medium
-modules: proxy_configured medium, checksum_db high, insecure high, private_leak medium, fallback low
+ gopath medium, env_drift medium, ownership high, gvm medium, build high, vet high, test high, fmt high, static_build medium,
+ cross_build low, cgo low
+modules: proxy_configured medium, checksum_db high, insecure high, private_leak medium, fallback low, proxy_reachable high, proxy_latency medium, proxy_errors medium, download high
 services: present critical, active critical, enabled high, restart_policy medium, flapping high, root_user medium,
  unit_directives high, healthy critical, hardening info
 limits: nofile_configured high, nofile_effective critical, nofile_headroom high, nofile_lowered medium,
@@ -34,6 +35,10 @@ pprof: bind critical, reachable critical, public_mux critical, expvar high, allo
  available medium, profiles_valid medium, mutex_sampling info, block_sampling info
 memory: heap_growth high, returns_after_load high, gc_pause_p99 medium, gc_cpu medium, rss_headroom high
 goroutines: leaked high, count medium, growth_rate high, blocked medium
+network: dns high, endpoint high, endpoint_latency medium, tls_expiry high, retransmits medium, listen_overflow high,
+ conntrack medium
+databases: reachable high, connections high, idle_in_transaction medium, lock_wait medium, replication_lag medium, memory medium,
+ pool_wait high, fleet_pool high
 """
 
 

@@ -1,0 +1,91 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs of the playbook as a process, and the hosts they ran on."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+
+ROOT = Path(__file__).resolve().parents[3]
+INVENTORY = os.environ.get("GOREADY_INVENTORY", str(ROOT / "molecule/default/inventory")).split(os.pathsep)
+ACTION = ("build", "vet", "test", "fmt", "static_build", "cross_build", "cgo")
+# The machine of the tests is busy, and a build is the last in its queue.
+PATIENT = {"preflight_budget": 900, "preflight_build": {"timeout": 800}}
+
+
+@dataclass(frozen=True)
+class Run:
+    rc: int
+    output: str
+    folder: Path
+    report: dict[str, Any]
+
+    def results(self, name: str) -> dict[tuple[str, str], dict[str, Any]]:
+        """(check without its family, subject) -> result, of what was tried with a Go."""
+        assert self.report, self.output[-4000:]
+        host = next(row for row in self.report["hosts"] if row["name"] == name)
+        return {(line["id"].split(".")[1], line["subject"]): line for line in host["results"]
+                if line["id"].startswith("toolchain.") and line["id"].split(".")[1] in ACTION and line["status"] != "notselected"}
+
+    def statuses(self, name: str, goroot: str) -> dict[str, str]:
+        return {check: line["status"] for (check, subject), line in self.results(name).items() if subject == goroot}
+
+    def toolchains(self, name: str) -> list[dict[str, Any]]:
+        """What the run's facts have of the builds: docs/facts.md, build."""
+        (path,) = self.folder.glob(f"runs/*/facts/{name}.json")
+        facts = json.loads(path.read_text())
+        found: list[dict[str, Any]] = facts.get("facts", facts)["build"]["toolchains"]
+        return found
+
+
+def begin(reports: Path, *arguments: str, checks: tuple[str, ...] = ACTION, **variables: Any) -> subprocess.Popen[str]:
+    extra = {"preflight_profile": "standard", "preflight_report_dir": str(reports), "preflight_toolchain": "required",
+             "preflight_build_user": "ci", "preflight_checks": [f"toolchain.{name}" for name in checks], **PATIENT, **variables}
+    with reports.with_name(f"{reports.name}.out").open("w") as output:
+        return subprocess.Popen(
+            [str(Path(sys.executable).parent / "ansible-playbook"), "preflight.yml", *(word for path in INVENTORY for word in ("-i", path)),
+             *arguments, "--skip-tags", "preflight_gate", "-e", json.dumps(extra)],
+            cwd=ROOT, text=True, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
+                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},
+        )
+
+
+@pytest.fixture(scope="session")
+def preflight(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    """``preflight("--limit", "builder", checks=("build",), preflight_build={...})`` as a user types it."""
+
+    def run(*arguments: str, **variables: Any) -> Run:
+        reports = tmp_path_factory.mktemp("reports")
+        process = begin(reports, *arguments, **variables)
+        process.wait(timeout=1800)
+        path = reports / "report.json"
+        return Run(process.returncode, reports.with_name(f"{reports.name}.out").read_text(), reports,
+                   json.loads(path.read_text()) if path.exists() else {})
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def connect() -> Callable[[str], Any]:
+    """``connect("builder")`` -> a testinfra host over SSH."""
+    hosts: dict[str, Any] = {}
+
+    def to(name: str) -> Any:
+        if name not in hosts:
+            # testinfra takes one inventory.
+            inventory = next(path for path in reversed(INVENTORY) if Path(path).exists())
+            hosts[name] = testinfra.get_host(f"ansible://{name}?force_ansible=true", ansible_inventory=inventory)
+        return hosts[name]
+
+    return to

@@ -1,0 +1,155 @@
+# Copyright: goready.preflight contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What works passes, what is broken is named, and nothing of it stays on the host."""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import ACTION, Run, begin
+
+NEW, OLD, OLDEST = "/opt/go1.27.3", "/opt/go1.26.4", "/opt/go1.21.13"
+TOOLS = f"{NEW}/pkg/tool/linux_amd64"
+SHELL = "/etc/profile.d/planted.sh"
+PASSED = dict.fromkeys(ACTION, "pass")
+Preflight = Callable[..., Run]
+
+
+def left(host: Any) -> list[str]:
+    """Folders and processes that a build has left behind."""
+    found = host.check_output("ls -d /tmp/goready-scratch-* /var/tmp/goready-scratch-* 2>/dev/null; "
+                              "ps -eo pid,args | grep -E 'goready-(preflight-)?scratc[h]|/pkg/tool/linux_[a]' || true")
+    return [line for line in str(found).splitlines() if line.strip() and "ps -eo" not in line]
+
+
+@contextmanager
+def broken(host: Any, command: str, mend: str) -> Iterator[None]:
+    change(host, command)
+    try:
+        yield
+    finally:
+        change(host, mend)
+
+
+def change(host: Any, command: str) -> None:
+    """Run a command on the host. Ansible's own module lies in /tmp: what is mounted there is mounted after its end."""
+    if "mount" in command:
+        host.check_output("setsid -f sh -c %s", f"exec >/dev/null 2>&1; sleep 3; {command}")
+        time.sleep(6)
+    else:
+        host.check_output(command)
+
+
+def test_every_go_of_a_host_that_is_well(preflight: Preflight, connect: Callable[[str], Any]) -> None:
+    run = preflight("--limit", "builder", preflight_build={"timeout": 800, "toolchains": "all"})
+    for goroot in (NEW, OLD, OLDEST):
+        assert run.statuses("builder", goroot) == PASSED, run.results("builder")
+    assert {one["user"] for one in run.toolchains("builder")} == {"ci"}
+    for one in run.toolchains("builder"):
+        assert one["steps"]["static_build"]["elf"]["interpreter"] is None
+        assert one["steps"]["cross_build"]["elf"]["machine"] == "arm64"
+        assert one["bytes"] < 256 << 20 and one["memory"] < 1 << 30
+    assert left(connect("builder")) == []
+    assert connect("builder").check_output("ls -A /home/ci/.cache /home/ci/go /home/ci/.config 2>/dev/null || true") == ""
+
+
+def test_an_emulated_host_ends_in_its_time(preflight: Preflight, connect: Callable[[str], Any]) -> None:
+    since = time.monotonic()
+    run = preflight("--limit", "builder-edge", preflight_budget=120, preflight_build={"timeout": 120})
+    assert time.monotonic() - since < 120 * 6 + 120
+    statuses = run.statuses("builder-edge", NEW)
+    # On a busy machine the last ones may be cut off: that is unknown, and says so.
+    assert statuses["build"] == statuses["fmt"] == statuses["static_build"] == "pass", run.results("builder-edge")
+    assert set(statuses.values()) <= {"pass", "unknown", "notapplicable"}
+    for (_check, _subject), line in run.results("builder-edge").items():
+        assert line["status"] != "unknown" or "used up" in line["reason"]
+    (one,) = run.toolchains("builder-edge")
+    assert one["emulated"] and one["steps"]["static_build"]["elf"]["machine"] == "arm64"
+    assert left(connect("builder-edge")) == []
+
+
+# What breaks at once is tried with all checks, so that one cause gives one finding.
+@pytest.mark.parametrize(("command", "mend", "check", "words"), [
+    pytest.param(f"mv {NEW}/src/errors /opt/errors", f"mv /opt/errors {NEW}/src/errors", "build", "the standard library is not whole",
+                 id="a package of the standard library is gone"),
+    pytest.param(f"cp -a {TOOLS}/compile /opt/ && printf '\\026' | dd of={TOOLS}/compile bs=1 seek=18 conv=notrunc",
+                 f"mv /opt/compile {TOOLS}/compile", "build", "a program of the toolchain is another machine's",
+                 id="another machine's compiler"),
+    pytest.param("mount -t tmpfs -o size=8M,mode=1777 none /tmp && mount -t tmpfs -o size=8M,mode=1777 none /var/tmp",
+                 "umount /tmp /var/tmp", "build", "nowhere to build", id="no room"),
+])
+def test_one_cause_is_one_finding(preflight: Preflight, connect: Callable[[str], Any], command: str, mend: str, check: str,
+                                  words: str) -> None:
+    with broken(connect("builder"), command, mend):
+        run = preflight("--limit", "builder")
+    failed = {name: line["reason"] for (name, _subject), line in run.results("builder").items() if line["status"] == "fail"}
+    assert list(failed) == [check] and words in failed[check], run.results("builder")
+
+
+@pytest.mark.parametrize(("command", "mend", "findings"), [
+    pytest.param(f"mv {NEW}/bin/gofmt /opt/gofmt; mv {TOOLS}/vet /opt/vet; mv /usr/include/stdlib.h /opt; "
+                 f"echo 'export GOROOT={OLD}' > {SHELL}",
+                 f"mv /opt/gofmt {NEW}/bin/gofmt; mv /opt/vet {TOOLS}/vet; mv /opt/stdlib.h /usr/include; rm {SHELL}",
+                 {"fmt": "no gofmt that can be run beside it", "vet": "a program of the toolchain is missing",
+                  "test": "a program of the toolchain is missing", "cgo": "the C library's headers are not there",
+                  "build": f"not with GOROOT={OLD} of login shell of ci: GOROOT names another Go"}, id="parts are missing"),
+    pytest.param(f"mount -t tmpfs -o noexec,mode=1777 none /tmp; printf 'export GOFLAGS=-mod=foo\\nexport CC=/none/cc\\n' > {SHELL}",
+                 f"umount /tmp; rm {SHELL}",
+                 {"test": "nothing may be executed in the temporary folder", "cgo": "the C compiler is not there",
+                  "build": "not with CC=/none/cc GOFLAGS=-mod=foo of login shell of ci: GOFLAGS holds what this go does not take"},
+                 id="noexec and wrong settings"),
+    pytest.param(f"printf 'export GOFLAGS=-buildmode=pie CGO_ENABLED=0\\n' > {SHELL}", f"rm {SHELL}",
+                 {"static_build": "it asks for /lib64/ld-linux-x86-64.so.2"}, id="a PIE that is called static"),
+])
+def test_each_fault_is_named(preflight: Preflight, connect: Callable[[str], Any], command: str, mend: str,
+                             findings: dict[str, str]) -> None:
+    with broken(connect("builder"), command, mend):
+        run = preflight("--limit", "builder")
+    failed = {name: line["reason"] for (name, _subject), line in run.results("builder").items() if line["status"] == "fail"}
+    assert set(failed) == set(findings), run.results("builder")
+    for name, words in findings.items():
+        assert words in failed[name]
+    assert left(connect("builder")) == []
+
+
+def test_cgo_is_wanted_and_there_is_no_compiler(preflight: Preflight, connect: Callable[[str], Any]) -> None:
+    with broken(connect("builder"), "mv /usr/bin/gcc /opt/gcc", "mv /opt/gcc /usr/bin/gcc"):
+        wanted = preflight("--limit", "builder", checks=("cgo",), preflight_build={"timeout": 800, "cgo": "required"})
+    line = wanted.results("builder")["cgo", NEW]
+    assert line["status"] == "fail" and "the C compiler is not there" in line["reason"]
+
+
+@pytest.mark.parametrize("number", ["KILL", "TERM"])
+def test_nothing_stays_when_the_module_is_killed(connect: Callable[[str], Any], tmp_path: Path, number: str) -> None:
+    host = connect("builder")
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    # Three Gos, one after the other: long enough to be found at work.
+    process = begin(reports, "--limit", "builder", checks=("test",), preflight_build={"timeout": 800, "toolchains": "all"})
+    try:
+        end = time.monotonic() + 120
+        while time.monotonic() < end and process.poll() is None and not left(host):
+            time.sleep(0.2)
+        assert left(host), reports.with_name("reports.out").read_text()
+        # The module is the process whose child is the one that watches the folder.
+        host.check_output("for p in /proc/[0-9]*; do if tr '\\0' ' ' < $p/cmdline 2>/dev/null | "
+                          "grep -q 'goready-preflight-scratc[h]'; then "
+                          f"kill -{number} $(awk '/^PPid/ {{print $2}}' $p/status); fi; done")
+        end = time.monotonic() + 20
+        while time.monotonic() < end and left(host):
+            time.sleep(1)
+        assert left(host) == []
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_quick_builds_nothing(preflight: Preflight) -> None:
+    run = preflight("--limit", "builder", checks=("present", *ACTION), preflight_profile="quick")
+    assert run.results("builder") == {}
