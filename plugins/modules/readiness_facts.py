@@ -31,13 +31,14 @@ options:
         been read. V(timeouts), V(proxies) and V(build) follow them, so that no compiler spoils a measurement.
     type: list
     elements: str
-    choices: [host, toolchain, modules, services, pprof, network, runtime, connections, sample, pools, wall, databases, timeouts, proxies, build]
+    choices: [host, toolchain, modules, services, pprof, network, runtime, connections, sample, pools, wall, databases, timeouts,
+              proxies, build]
     default: [host, toolchain, modules, services, pprof, network]
   services:
     description:
       - The services that the host should run, as C(preflight_services) declares them.
-      - The keys C(name), C(unit), C(binary), C(pprof), C(health), C(metrics) and C(depends_on) are used here. Others are for the judgement and
-        are ignored.
+      - The keys C(name), C(unit), C(binary), C(pprof), C(health), C(metrics) and C(depends_on) are used here. Others are for the
+        judgement and are ignored.
     type: list
     elements: dict
     default: []
@@ -170,8 +171,8 @@ options:
         default: []
   credentials:
     description:
-      - How to be let in to the pprof and the metrics of services, and to databases. They are used for the declared endpoint of a service; where none is declared,
-        for the one that asks.
+      - How to be let in to the pprof and the metrics of services, and to databases. They are used for the declared endpoint of a
+        service; where none is declared, for the one that asks.
       - They are sent only to who refused a request without them, and only over https to a good certificate, to a listener that a
         process of the service holds, or to a declared URL of another host.
       - They are never in what the module returns.
@@ -4036,7 +4037,9 @@ facts:
                   returned: success
                   type: int
             pressure:
-              description: Seconds in which tasks of the whole machine waited for C(cpu), C(io) and C(memory). Null where the kernel does not tell.
+              description: >-
+                Seconds in which tasks of the whole machine waited for C(cpu), C(io) and C(memory). Null where the
+                kernel does not tell.
               returned: success
               type: dict
             namespaces:
@@ -4187,7 +4190,9 @@ facts:
                   returned: success
                   type: float
             pressure:
-              description: Seconds in which tasks waited for C(cpu), C(io) and C(memory), in C(seconds); C(source) is V(cgroup) or V(system).
+              description: >-
+                Seconds in which tasks waited for C(cpu), C(io) and C(memory), in C(seconds); C(source) is
+                V(cgroup) or V(system).
               returned: success
               type: dict
     databases:
@@ -4810,7 +4815,10 @@ facts:
               type: dict
               contains:
                 kind:
-                  description: V(broken) (it does not start), V(space) (the file systems are full), V(room) (they have less than is wanted), V(permission), V(unavailable), V(budget), V(timeout) or V(exception).
+                  description: >-
+                    V(broken) (it does not start), V(space) (the file systems are full), V(room) (they have
+                    less than is wanted), V(permission), V(unavailable), V(budget), V(timeout) or
+                    V(exception).
                   returned: success
                   type: str
                 message:
@@ -4933,7 +4941,9 @@ facts:
                       type: dict
                       contains:
                         kind:
-                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          description: >-
+                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
                         message:
@@ -5007,7 +5017,9 @@ facts:
                       type: dict
                       contains:
                         kind:
-                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          description: >-
+                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
                         message:
@@ -5077,7 +5089,9 @@ facts:
                       type: dict
                       contains:
                         kind:
-                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          description: >-
+                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
                         message:
@@ -5151,7 +5165,9 @@ facts:
                       type: dict
                       contains:
                         kind:
-                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          description: >-
+                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
                         message:
@@ -5221,7 +5237,9 @@ facts:
                       type: dict
                       contains:
                         kind:
-                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          description: >-
+                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
                         message:
@@ -5291,7 +5309,9 @@ facts:
                       type: dict
                       contains:
                         kind:
-                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          description: >-
+                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
                         message:
@@ -5361,7 +5381,9 @@ facts:
                       type: dict
                       contains:
                         kind:
-                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          description: >-
+                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
                         message:
@@ -5462,7 +5484,9 @@ facts:
                       type: dict
                       contains:
                         kind:
-                          description: V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable), V(permission), V(exception), or V(build) where nothing is built.
+                          description: >-
+                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
                         message:
@@ -5573,7 +5597,7 @@ _WINDOW = ("connections", "sample", "pools", "wall", "databases")
 _BEFORE = ("host", "services", "pprof", "runtime", "network", "toolchain", "modules")
 AFTER: Dict[str, Sequence[str]] = {
     "pprof": ("services",), "modules": ("toolchain",), "runtime": ("pprof",),
-    **{name: _BEFORE for name in _WINDOW},
+    **dict.fromkeys(_WINDOW, _BEFORE),
     "timeouts": (*_BEFORE, *_WINDOW), "proxies": (*_BEFORE, *_WINDOW, "timeouts"),
     "build": (*_BEFORE, *_WINDOW, "timeouts", "proxies"),
 }
@@ -5732,6 +5756,17 @@ def main() -> None:
     module.exit_json(changed=False, facts=facts, **({"profiles": profiles} if "runtime" in module.params["subsets"] else {}))
 
 
+def _hidden(value: Any, name: str = "") -> Any:
+    """The same value without credentials, as they stand in URLs, headers and command lines."""
+    if isinstance(value, dict):
+        return {_hidden(key): _hidden(item, str(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        if all(isinstance(item, str) for item in value):
+            return redact.redact_argv(value)
+        return [_hidden(item) for item in value]
+    return redact.redact_value(name, value) if isinstance(value, str) else value
+
+
 def _forget(module: AnsibleModule) -> None:
     """Take the credentials out of what AnsibleModule echoes, and its search for them out of what is returned.
 
@@ -5742,9 +5777,9 @@ def _forget(module: AnsibleModule) -> None:
         for key in ("password", "token"):
             if one.get(key) is not None:
                 one[key] = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
-    # A URL may have a user and password in it.
-    module.params["services"] = [{key: redact.redact_url(value) if isinstance(value, str) else value for key, value in one.items()}
-                                 for one in module.params["services"]]
+    # A URL may have a user and password in it, wherever it stands: in a list, as the name of a key. A probe has headers.
+    for name in ("services", "active", "probes"):
+        module.params[name] = _hidden(module.params[name])
     module.no_log_values.clear()
 
 

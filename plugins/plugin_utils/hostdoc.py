@@ -124,7 +124,7 @@ def replayable(facts: Facts, rules: Rules) -> dict[str, Any]:
 def redacted(value: Any, name: str = "") -> Any:
     """The same value with the credentials in its strings hidden: inventories carry them in URLs and probe headers."""
     if isinstance(value, Mapping):
-        return {str(key): redacted(item, str(key)) for key, item in value.items()}
+        return {redact.redact_url(str(key)): redacted(item, str(key)) for key, item in value.items()}  # URLs are keys too
     if isinstance(value, (list, tuple)):
         if all(isinstance(item, str) for item in value):
             return redact.redact_argv([str(item) for item in value])  # a command line: an option hides the next word

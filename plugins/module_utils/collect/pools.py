@@ -44,6 +44,7 @@ SERVICES_LIMIT = 100    # pages of one host
 POOLS_LIMIT = 50        # pools of one service
 NAME_LIMIT = 200        # characters of a pool's name
 SHORTEST = 1.0          # seconds: in less a rate is chance
+NUMBER_LIMIT = 1 << 53  # what is beyond counts nothing: sums and differences of such numbers may be infinite
 
 #: Durations of requests that a service has answered (not of those it made), without the prefix that a namespace adds to it.
 HTTP_FAMILIES = {
@@ -248,7 +249,8 @@ def _failed(kind: str, message: str) -> Reading:
 def _page(target: Target, deadline: float) -> Tuple[Reading, Optional[int]]:
     page = promtext.Page()
     failure: Optional[Tuple[str, str]] = None
-    with Download(target, target.path, timeout=max(0.1, deadline - time.monotonic()), limit=PAGE_LIMIT, wire=2 * PAGE_LIMIT) as download:
+    seconds = max(0.1, round(deadline - time.monotonic(), 2))
+    with Download(target, target.path, timeout=seconds, limit=PAGE_LIMIT, wire=2 * PAGE_LIMIT) as download:
         answer = download.answer
         if answer.status == 200:
             try:
@@ -363,7 +365,7 @@ def pools_of(before: promtext.Page, after: Optional[promtext.Page], named: Calla
 def _pool_values(page: promtext.Page) -> Dict[str, Dict[str, float]]:
     found: Dict[str, Dict[str, float]] = {}
     for key, value in page.families.items():
-        if not isinstance(value, float) or not math.isfinite(value):
+        if not isinstance(value, float) or not abs(value) < NUMBER_LIMIT:  # nor NaN
             continue
         name, labels = _split(key)
         pool = next((labels[label] for label in _NAMES if label in labels), "")
@@ -410,7 +412,7 @@ def _http(before: promtext.Page, after: promtext.Page) -> Optional[Dict[str, Any
             continue
         earlier = before.families.get(key, 0.0)
         grown = value - earlier if isinstance(earlier, float) else 0.0
-        if math.isfinite(grown):
+        if abs(grown) < NUMBER_LIMIT:
             summed = sums.setdefault(match.group(1).decode(), {"sum": 0.0, "count": 0.0})
             summed[match.group(2).decode()] += max(0.0, grown)
     if not sums:

@@ -25,8 +25,10 @@ CAUSES = {
     "gc": "garbage collection", "cpu_quota": "the CPU quota", "run_queue": "the lack of CPU", "leak": "leaked goroutines",
     "memory": "the lack of memory", "retransmits": "retransmissions", "replication": "replication lag", "disk": "the disk",
     "sleep": "sleeping handlers", "internal": "waiting inside the service", "client": "slow clients", "dependency": "a slow dependency",
-    "module_proxy": "the module proxy", "own_connect": "slow connects to the service itself", "database": "a slow database",
-    "database_memory": "the database's memory", "tasks": "the limit of tasks", "cpu": "the lack of CPU", "server_timeouts": "missing server time-outs",
+    "module_proxy": "the module proxy", "own_connect": "slow connects to the service itself",
+    "database": "a slow database",
+    "database_memory": "the database's memory", "tasks": "the limit of tasks", "cpu": "the lack of CPU",
+    "server_timeouts": "missing server time-outs",
 }
 #: Services that are shown; report.json holds the others.
 LIMIT = 50

@@ -15,9 +15,9 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from ansible_collections.goready.preflight.plugins.module_utils import goproxy
+from ansible_collections.goready.preflight.plugins.module_utils import goproxy, redact
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
     SEVERITIES, Facts, Outcome, Policy, Remediation, Threshold, check, failed, lookup, notapplicable, passed,
     unknown,
@@ -373,11 +373,16 @@ def _private(facts: Facts, policy: Policy) -> tuple[dict[str, str], dict[str, di
     return general, personal
 
 
+def _parts(url: str) -> SplitResult:
+    """The parts of a URL of the facts. Brackets are for IPv6 addresses alone: ``user:[redacted]@host`` is none to urlsplit()."""
+    return urlsplit(url.replace(redact.REDACTED, "redacted"))
+
+
 def _rewritten(address: str) -> str:
     """The module prefix that a git address stands for: https://git.example.com/ -> git.example.com."""
     if "://" not in address:
         return ""
-    parts = urlsplit(address)
+    parts = _parts(address)
     path = parts.path.strip("/")
     return (parts.hostname or "") + ("/" + path if path else "") if "." in (parts.hostname or "") else ""
 
@@ -491,7 +496,7 @@ def _chains(facts: Facts) -> list[Mapping[str, Any]]:
 
 def _address(entry: Mapping[str, Any]) -> str:
     """The URL of a proxy for people and waivers: without scheme and credentials."""
-    parts = urlsplit(str(entry["url"]))
+    parts = _parts(str(entry["url"]))
     return (parts.netloc.rpartition("@")[2] + parts.path).rstrip("/") or str(entry["url"])
 
 
@@ -690,7 +695,7 @@ def _remedy(chain: Mapping[str, Any], standing: Standing, entry: Mapping[str, An
     if chain["implicit"] and standing.request is not None and standing.request["status"] is None:
         return Remediation(hint="Set GOPROXY to a proxy that this host reaches, or to off where builds need no module.", role=ROLE)
     kind = str(standing.request["error"]["kind"]) if standing.request and standing.request["error"] else ""
-    host = urlsplit(str(entry["url"])).netloc.rpartition("@")[2]
+    host = _parts(str(entry["url"])).netloc.rpartition("@")[2]
     hint = {
         "http_401": f"Put credentials for {host} into the user's ~/.netrc (go sends them over https only).",
         "http_403": f"Ask whoever runs {host} why this module, or this user, is refused.",

@@ -147,6 +147,18 @@ def test_passwords_in_urls_are_not_echoed(arguments: dict[str, Any]) -> None:
     assert "hunter22" not in json.dumps(answer) and "S3cr3t" not in json.dumps(answer)
 
 
+def test_passwords_are_echoed_from_no_argument() -> None:
+    url = "https://bob:hunter22@127.0.0.1:1/x"
+    _code, answer = call(
+        subsets=["network"], services=[{"name": "api", "depends_on": [url, "tcp://127.0.0.1:1"]}],
+        active={"network": {"endpoints": {url: {"validate_certs": False}}, "server_timeouts": [url]}},
+        probes=[{"id": "a", "kind": "http", "url": url, "headers": {"Authorization": "Bearer hunter22hunter22"}, "timeout": 1}])
+    echoed = answer["invocation"]["module_args"]
+    assert echoed["services"][0]["depends_on"] == ["https://bob:[redacted]@127.0.0.1:1/x", "tcp://127.0.0.1:1"]
+    assert echoed["active"]["network"]["endpoints"] == {"https://bob:[redacted]@127.0.0.1:1/x": {"validate_certs": False}}
+    assert "hunter22" not in json.dumps(answer)
+
+
 def test_types_are_the_documented_ones(runtime_answer: dict[str, Any]) -> None:
     types = {"dict": dict, "list": list, "str": str, "int": int, "float": (int, float), "bool": bool}
     entries = returns()

@@ -24,7 +24,8 @@ host: supported_os high, architecture high, emulation medium, fd_ceiling high, t
 toolchain: present high, version_policy high, supported_release medium, arch_match critical, conflict medium, goroot high,
  gopath medium, env_drift medium, ownership high, gvm medium, build high, vet high, test high, fmt high, static_build medium,
  cross_build low, cgo low
-modules: proxy_configured medium, checksum_db high, insecure high, private_leak medium, fallback low, proxy_reachable high, proxy_latency medium, proxy_errors medium, download high
+modules: proxy_configured medium, checksum_db high, insecure high, private_leak medium, fallback low, proxy_reachable high,
+         proxy_latency medium, proxy_errors medium, download high
 services: present critical, active critical, enabled high, restart_policy medium, flapping high, root_user medium,
  unit_directives high, healthy critical, hardening info
 limits: nofile_configured high, nofile_effective critical, nofile_headroom high, nofile_lowered medium,

@@ -25,11 +25,13 @@ def parse(**variables: Any) -> policy.Rules:
     pytest.param({"preflight_build_user": "a b"}, "preflight_build_user: 'a b' is not the name of a user", id="user"),
     pytest.param({"preflight_build": {"cgo": True}}, "preflight_build: cgo: True is not one of auto, required, absent", id="cgo"),
     pytest.param({"preflight_build": {"memmory": 1}},
-                 "preflight_build: unknown key 'memmory'; did you mean memory? allowed are cgo, toolchains, timeout, memory, disk", id="key"),
+                 "preflight_build: unknown key 'memmory'; did you mean memory? allowed are cgo, toolchains, timeout, memory, disk",
+                 id="key"),
     pytest.param({"preflight_build": ["cgo"]},
                  "preflight_build: ['cgo'] is not a mapping; its keys are cgo, toolchains, timeout, memory, disk", id="mapping"),
     pytest.param({"preflight_proxy": {"modules": ["example.com/mod"]}},
-                 "preflight_proxy: modules: 'example.com/mod' is not a module and its version, such as example.com/mod@v1.2.3", id="module"),
+                 "preflight_proxy: modules: 'example.com/mod' is not a module and its version, such as example.com/mod@v1.2.3",
+                 id="module"),
     pytest.param({"preflight_proxy": {"modules": "example.com/mod@v1.0.0"}},
                  "preflight_proxy: modules: 'example.com/mod@v1.0.0' is not a list", id="modules"),
     pytest.param({"preflight_proxy": {"private": ["https://git.example"]}},
@@ -37,14 +39,16 @@ def parse(**variables: Any) -> policy.Rules:
                  "git.example.com/team/*", id="private"),
     pytest.param({"preflight_network": {"window": 61}}, "preflight_network: window: 61 is not a whole number from 1 to 60", id="window"),
     pytest.param({"preflight_network": {"endpoints": {"https://other.example/": {}}}},
-                 "preflight_network: endpoints: 'https://other.example/' is in no depends_on and no health of preflight_services", id="foreign"),
+                 "preflight_network: endpoints: 'https://other.example/' is in no depends_on and no health of preflight_services",
+                 id="foreign"),
     pytest.param({"preflight_network": {"endpoints": {"https://pay.example.org/ping": {"cert_file": "/a.pem"}}}},
                  "preflight_network: endpoints: 'https://pay.example.org/ping': cert_file and key_file belong together", id="pair"),
     pytest.param({"preflight_network": {"endpoints": {"https://pay.example.org/ping": {"ca_file": "a.pem"}}}},
-                 "preflight_network: endpoints: 'https://pay.example.org/ping': ca_file: 'a.pem' is not an absolute path on the host", id="path"),
+                 "preflight_network: endpoints: 'https://pay.example.org/ping': ca_file: 'a.pem' is not an absolute path on the host",
+                 id="path"),
     pytest.param({"preflight_network": {"server_timeouts": ["http://127.0.0.1:22"]}},
-                 "preflight_network: server_timeouts: 'http://127.0.0.1:22' is at no port that preflight_services declares as health, metrics "
-                 "or pprof", id="undeclared"),
+                 "preflight_network: server_timeouts: 'http://127.0.0.1:22' is at no port that preflight_services declares as health, "
+                 "metrics or pprof", id="undeclared"),
     pytest.param({"preflight_databases": {}}, "preflight_databases: {} is not a list", id="list"),
     pytest.param({"preflight_databases": [{"url": "redis://r1"}]}, "preflight_databases: [0]: the key name is missing", id="name"),
     pytest.param({"preflight_databases": [{"name": "a", "url": "postgres://app:secret@db1/orders"}]},
@@ -61,7 +65,8 @@ def parse(**variables: Any) -> policy.Rules:
                  "preflight_databases: [0] (a): services: 'apo' is not one of api, web", id="service"),
     pytest.param({"preflight_databases": [{"name": "a", "url": "redis://r1"}, {"name": "a", "url": "redis://r2"}]},
                  "preflight_databases: [1] (a): the name is declared twice", id="twice"),
-    pytest.param({"preflight_databases": [{"name": "orders", "url": "redis://r1"}], "preflight_credentials": {"order": {"password": "s3cret"}}},
+    pytest.param({"preflight_databases": [{"name": "orders", "url": "redis://r1"}],
+                  "preflight_credentials": {"order": {"password": "s3cret"}}},
                  "preflight_credentials: order: no service of that name is declared; preflight_services has api, web and "
                  "preflight_databases orders", id="credentials"),
 ])
@@ -85,9 +90,10 @@ def test_what_reaches_the_module() -> None:
         "build": {"cgo": "required", "toolchains": "seen", "timeout": 60, "memory": 1 << 30, "disk": 1 << 30},
         "network": {"samples": 5, "window": 3, "timeout": 3, "redirects": 3, "server_timeouts": ["http://127.0.0.1:8080/healthz"],
                     "endpoints": {"https://pay.example.org/ping": {"ca_file": "/ca.pem"}}},
-        "proxy": {"modules": ["example.com/mod@v1.2.3"], "private": ["git.example.com/team/*"], "requests": 100, "concurrency": 10, "timeout": 10},
-        "databases": [{"name": "orders", "url": "postgres:///orders", "scheme": "postgres", "services": ["api"], "socket": "/run/postgresql",
-                       "run_as": "", "passfile": "", "defaults_file": "", "ca_file": "", "timeout": 5}],
+        "proxy": {"modules": ["example.com/mod@v1.2.3"], "private": ["git.example.com/team/*"], "requests": 100, "concurrency": 10,
+                  "timeout": 10},
+        "databases": [{"name": "orders", "url": "postgres:///orders", "scheme": "postgres", "services": ["api"],
+                       "socket": "/run/postgresql", "run_as": "", "passfile": "", "defaults_file": "", "ca_file": "", "timeout": 5}],
     }
     standard = rules.probing.active("standard")
     assert (standard["proxy"]["requests"], standard["network"]["server_timeouts"]) == (10, [])  # a slow request is for deep alone
@@ -113,4 +119,5 @@ def test_what_is_tried_is_what_a_selected_check_needs(checks: list[str], tried: 
 
 def test_a_task_is_given_the_time_of_an_emulated_host() -> None:
     nothing = parse(preflight_checks=["host.*"]).seconds()
-    assert (nothing, parse(preflight_checks=["toolchain.build"], preflight_budget=10).seconds()) == (0, 10 * probing.EMULATED + probing.OVERHEAD)
+    build = parse(preflight_checks=["toolchain.build"], preflight_budget=10).seconds()
+    assert (nothing, build) == (0, 10 * probing.EMULATED + probing.OVERHEAD)

@@ -289,6 +289,18 @@ def test_no_counter_of_a_pool_is_negative(before, after):
         json.dumps(pool, allow_nan=False)
 
 
+@pytest.mark.parametrize("begin, end", [("-1.7e308", "1.7e308"), ("1", "1.7e308"), ("1", "1e400"), ("NaN", "-Inf")])
+def test_numbers_that_no_service_counts_cost_no_other_page(begin, end):
+    """Their sum and difference are infinite, which no int() takes."""
+    pages = [page("".join(f'{name}_{part}{{code="{code}"}} {number}\n' for name in ("http_request_duration_seconds",)
+                          for part in ("sum", "count") for code in (200, 500))
+                  + f"go_sql_max_open_connections 5\ngo_sql_wait_count_total {number}\ngo_sql_wait_duration_seconds_total {number}\n")
+             for number in (begin, end)]
+    found = pools.pools_of(*pages, lambda text: text)
+    assert [(one["max_open"], one["waits"], one["wait_seconds"]) for one in found] == [(5, None, None)]
+    assert (pools.deltas(*pages)["http"] or {"requests": 0})["requests"] == 0
+
+
 def keys(value: Any, prefix: str = "pools.services"):
     for item in value if isinstance(value, list) else [value]:
         for key, inner in item.items() if isinstance(item, dict) else ():

@@ -126,6 +126,26 @@ def test_judgement(load: Load, judge: Judge, check: str, case: str, status: str,
         assert result.severity == severity
 
 
+@pytest.mark.parametrize("check", ["proxy_reachable", "proxy_latency", "proxy_errors", "fallback"])
+@pytest.mark.parametrize("case", ["good", "stops", "refused"])
+def test_a_hidden_password_breaks_no_check(load: Load, judge: Judge, check: str, case: str) -> None:
+    """The brackets of ``[redacted]`` are not those of an IPv6 address. The subject is that of the URL without it."""
+    plain, hidden = load(case), load(case)
+    for entry in hidden["proxies"]["chains"][0]["entries"]:
+        entry["url"] = entry["url"].replace("://", "://build:[redacted]@")
+    expected = judge(f"modules.{check}", plain, profile="deep")
+    assert {subject: one.status for subject, one in judge(f"modules.{check}", hidden, profile="deep").items()} == {
+        subject: one.status for subject, one in expected.items()}
+
+
+def test_a_hidden_password_of_a_git_address_breaks_no_check(recorded: Callable[..., dict[str, Any]], judge: Judge) -> None:
+    facts = recorded("modules/good.json")
+    facts["modules"]["git"] = [{"user": "root", "where": "/root/.gitconfig:2", "url": "ssh://git@git.corp.example/",
+                                "instead_of": "https://bot:[redacted]@git.corp.example/"}]
+    (result,) = judge("modules.private_leak", facts).values()
+    assert (result.status, result.reason) == ("pass", "Nothing public is asked about git.corp.example.")
+
+
 def test_a_good_download(load: Load, judge: Judge) -> None:
     result = judge("modules.download", load("good"), profile="deep")[FINE]
     assert result.status == "pass" and result.actual == SUM and result.reason.endswith(f"its hash is {SUM}.")
