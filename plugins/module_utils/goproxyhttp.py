@@ -123,6 +123,8 @@ class Client:
             reply.error, reply.detail = _kind(exc, reply)
         except ValueError as exc:
             reply.error, reply.detail = (httpprobe.INCOMPLETE if reply.status else httpprobe.NOT_HTTP), str(exc)[:200]
+            if "IPv6" in reply.detail:  # of urlsplit(): it repeats what stands between the brackets, which may be a part of a password
+                reply.error, reply.detail = UNSUPPORTED, "a URL has brackets that are not those of an IPv6 address"
         finally:
             if reply.error or connection is None:
                 mine.close()

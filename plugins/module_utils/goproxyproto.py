@@ -24,6 +24,7 @@ COMMON_MODULE = "golang.org/x/text"
 # A zip beyond these is not hashed here: cmd/go takes up to 500 MB (golang.org/x/mod/zip, MaxZipFile).
 UNPACKED_LIMIT = 256 << 20
 FILES_LIMIT = 20000
+DIRECTORY_LIMIT = 8 << 20  # bytes of a zip's list of its files: zipfile makes an object of 400 bytes of every 46
 
 _VERSION = re.compile(r"v(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?)?)?\Z")
 
@@ -117,12 +118,30 @@ def hash_mod(body: bytes) -> str:
     return hash_files({"go.mod": hashlib.sha256(body).hexdigest()})
 
 
+def _directory_size(handle: IO[bytes]) -> int:
+    """Bytes of a zip's central directory as its end says (APPNOTE.TXT, 4.3.16), 0 where it has none."""
+    handle.seek(0, 2)
+    size = handle.tell()
+    handle.seek(max(0, size - (1 << 16) - 42))
+    tail = handle.read()
+    handle.seek(0)
+    # As zipfile looks for it: at the very end first, where no comment follows, else the last one.
+    at = len(tail) - 22 if tail[-22:].startswith(b"PK\5\6") and tail.endswith(b"\0\0") else tail.rfind(b"PK\5\6")
+    if at < 0 or at + 22 > len(tail):
+        return 0
+    if tail[max(0, at - 20):at].startswith(b"PK\6\7"):
+        return size  # ZIP64: for 65,535 files and more, whatever the 32 bits say
+    return int.from_bytes(tail[at + 12:at + 16], "little")
+
+
 def hash_zip(handle: IO[bytes], module: Module) -> str:
     """``h1:`` of a module's zip. ValueError where it is none, holds a file of something else, or is beyond the bounds."""
     files: Dict[str, str] = {}
     room = UNPACKED_LIMIT
     prefix = "%s@%s/" % (module.path, module.version)
     try:
+        if _directory_size(handle) > DIRECTORY_LIMIT:
+            raise ValueError("holds more than %d files" % FILES_LIMIT)
         with zipfile.ZipFile(handle) as archive:
             entries = archive.infolist()
             if len(entries) > FILES_LIMIT:

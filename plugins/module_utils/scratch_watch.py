@@ -41,6 +41,11 @@ MARKER_TEXT = "A temporary folder of the Ansible collection goready.preflight. I
 UNMARKED_AGE = 600.0
 #: The folders in it that a build is told to use instead of the user's own.
 FOLDERS = ("home", "tmp", "cache", "modcache", "gopath", "config", "work")
+#: Go's commands (>= 1.23) count what they do and leave a process behind for it, unless this file says no (golang.org/x/telemetry,
+#: Start; os.UserConfigDir()). It would write into a folder that is being removed.
+SETTINGS = {"config/go/telemetry/mode": "off\n"}
+#: Seconds in which processes that were sent SIGKILL are expected to be gone.
+DYING = 2.0
 #: What must stay free on the file system, whatever the bound says: others live on it.
 RESERVE = 32 << 20
 OUTPUT_LIMIT = 64 << 10
@@ -156,10 +161,11 @@ def free(path: str) -> int:
 
 
 class Group:
-    """The processes of one command: its session, as /proc shows it."""
+    """The processes of one command: its session, as /proc shows it, without those that have ended."""
 
-    def __init__(self, leader: int) -> None:
+    def __init__(self, leader: int, folder: str) -> None:
         self.leader = leader
+        self.folder = os.fsencode(folder) + b"/"
 
     def pids(self) -> List[int]:
         found = []
@@ -170,8 +176,22 @@ class Group:
                         fields = handle.read(4096).rpartition(b") ")[2].split()
                 except OSError:
                     continue
-                if len(fields) > 3 and int(fields[3]) == self.leader:  # the session, proc(5)
+                # The state and the session, proc(5).
+                if len(fields) > 3 and int(fields[3]) == self.leader and fields[0] not in (b"Z", b"X"):
                     found.append(int(name))
+        return found
+
+    def strays(self) -> List[int]:
+        """What left the session, as daemons do, and still has the folder in its environment."""
+        found = []
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                try:
+                    with open("/proc/%s/environ" % name, "rb") as handle:
+                        if self.folder in handle.read(1 << 16):
+                            found.append(int(name))
+                except OSError:
+                    continue  # it ended, or is somebody else's
         return found
 
     def memory(self) -> int:
@@ -187,10 +207,16 @@ class Group:
         return total
 
     def kill(self) -> None:
-        """End all of them, also those that made a process group of their own."""
+        """End all of them, also those that made a process group or a session of their own, and wait until they are gone."""
         _quietly_kill(-self.leader)
-        for pid in self.pids():
-            _quietly_kill(pid)
+        end = time.monotonic() + DYING
+        while True:
+            pids = self.pids() + self.strays()
+            if not pids or time.monotonic() > end:
+                return
+            for pid in pids:
+                _quietly_kill(pid)
+            time.sleep(0.005)
 
 
 def _quietly_kill(pid: int) -> None:
@@ -277,6 +303,8 @@ class Watch:
         self.write(MARKER, MARKER_TEXT)
         for name in FOLDERS:
             os.mkdir(os.path.join(self.path, name), 0o700)
+        for name, text in SETTINGS.items():
+            self.write(name, text)
         base = os.path.dirname(self.path)
         return {"path": self.path, "base": base, "noexec": bool(os.statvfs(base).f_flag & os.ST_NOEXEC), "free": free(base),
                 "passed_over": [text for _kind, text in reasons]}
@@ -350,7 +378,7 @@ class Watch:
         except subprocess.SubprocessError as exc:
             return {"rc": None, "seconds": 0.0, "error": {"kind": "unavailable", "message": "%s: %s" % (argv[0], exc)}}
         self.say(pid=process.pid)
-        group = Group(process.pid)
+        group = Group(process.pid, self.path)
         tail: Deque[bytes] = collections.deque()
         kept = 0
         out = bytearray()

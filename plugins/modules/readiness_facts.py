@@ -5103,7 +5103,7 @@ facts:
                       returned: success
                       type: bool
                 static_build:
-                  description: C(go build) with CGO_ENABLED=0.
+                  description: The step V(build) once more, with the ELF headers of what it built. It takes no time of its own.
                   returned: success
                   type: dict
                   contains:

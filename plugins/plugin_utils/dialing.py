@@ -7,6 +7,9 @@ Go, src/net/dial.go: the addresses of the family that comes first are tried in t
 the dialer's time (partialDeadline), and those of the other family beside them after FallbackDelay (300 ms, RFC 6555), or at once
 when the first family has failed. Go sorts addresses by the table of RFC 6724 (src/net/addrselect.go), the libc by that of RFC 3484
 (gai.conf(5)): local IPv6 addresses come behind IPv4 for the one and before it for the other. The facts have the libc's order.
+
+Within a family the order is anybody's: DNS servers rotate the addresses, and of IPv4 the libc puts those first that are nearest by
+their bits, which Go does not (rule 9; addrselect.go has it for IPv6 alone). So a silent address is the first one for some.
 """
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from typing import Any
 
 FALLBACK_MS = 300.0           # net.Dialer.FallbackDelay
 DEFAULT_DIAL_SECONDS = 30.0   # net/http, DefaultTransport
+NO_NEIGHBOUR_SECONDS = 3.0    # "no route to host" from the host itself: arp(7), mcast_solicit times retrans_time
 FAMILIES = {"inet": "IPv4", "inet6": "IPv6", "unix": "unix"}
 
 # Those of rfc6724policyTable with a precedence below that of IPv4 (35).
@@ -54,16 +58,24 @@ def delay(addresses: Sequence[Address]) -> Delay | None:
     first = usable[0].get("family")
     primaries = [one for one in usable if one.get("family") == first]
     fallbacks = [one for one in usable if one.get("family") != first and one.get("ok")]
+    always = silent(primaries[0])
+    if not always:
+        primaries.sort(key=lambda one: not silent(one))
     if not silent(primaries[0]):
         return None
     name, family = str(primaries[0].get("address")), FAMILIES.get(str(first), str(first))
     if fallbacks:
         other = FAMILIES.get(str(fallbacks[0].get("family")), "")
         return Delay(name, family, FALLBACK_MS,
-                     f"a Go client waits {FALLBACK_MS:g} ms for it before it tries {other}, on every new connection")
+                     f"a Go client waits {FALLBACK_MS:g} ms for it before it tries {other}, on every new connection" if always else
+                     f"a Go client that tries it first waits {FALLBACK_MS:g} ms before it tries {other}")
     # Each takes its share of what is left: the first of three a third of all, the second half of the rest.
     before = next(number for number, one in enumerate(primaries) if one.get("ok"))
-    seconds = DEFAULT_DIAL_SECONDS / len(primaries) * sum(1 for one in primaries[:before] if silent(one))
+    gone, each = [one for one in primaries[:before] if silent(one)], DEFAULT_DIAL_SECONDS / len(primaries)
+    if all(any(error.get("kind") == "unreachable" for error in one.get("errors") or ()) for one in gone):
+        seconds = min(each, NO_NEIGHBOUR_SECONDS) * len(gone)
+        return Delay(name, family, seconds * 1000, f"a Go client that tries it first waits up to {seconds:g} s")
+    seconds = each * len(gone)
     return Delay(name, family, seconds * 1000,
                  f"a Go client that tries it first waits {seconds:g} s (net/http's default of {DEFAULT_DIAL_SECONDS:g} s over "
                  f"{len(primaries)} addresses)")

@@ -154,6 +154,10 @@ def _gaps(view: View) -> None:
     if seen is None:
         failed = next((one for one in view.walls if one.get("error")), None)
         view.unmeasured.append(("where its requests wait", "", message(failed) if failed else "no profile of it was taken (pprof)"))
+    elif not seen.enough and seen.observations >= OBSERVATIONS:
+        failed = next((one for one in view.walls if one.get("error")), None)
+        view.unmeasured.append(("where its requests wait", "", "one look at its goroutines is not enough to tell shares"
+                                f"{f': {message(failed)}' if failed else ''}"))
     elif not seen.enough:
         view.unmeasured.append(("where its requests wait", "", f"{plural(seen.observations, 'request')} seen at work in {seen.seconds:.0f} "
                                 f"s, {OBSERVATIONS} are needed to tell shares: look again under load"))

@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import readers
 
@@ -181,12 +180,12 @@ def parse_databases(value: Any, services: Iterable[Mapping[str, Any]]) -> tuple[
                    **readers.read(readers.mapping(entry, known), known)}
         except ValueError as exc:
             raise ValueError(f"{label}: {exc}") from None
-        one["scheme"] = urlsplit(one["url"]).scheme
+        one["scheme"] = readers.split(one["url"]).scheme
         kind = DATABASE_SCHEMES[one["scheme"]]
         for key, of in (("passfile", "postgres"), ("defaults_file", "mysql")):
             if one[key] and kind != of:
                 raise ValueError(f"{label}: {key} belongs to {of}; this one is {kind}")
-        if not urlsplit(one["url"]).hostname and not one["socket"]:
+        if not readers.split(one["url"]).hostname and not one["socket"]:
             raise ValueError(f"{label}: url: {readers.short(one['url'])} names no host; give one, or the key socket")
         if any(one["name"] == other["name"] for other in found):
             raise ValueError(f"{label}: the name is declared twice")
@@ -231,7 +230,7 @@ def _database_name(value: Any) -> str:
 def _database_url(value: Any) -> str:
     text = str(value)
     try:
-        parts = urlsplit(text)
+        parts = readers.split(text)
         port = parts.port
     except ValueError:
         raise ValueError(f"{readers.short(value)} is not a URL that can be asked") from None
@@ -276,4 +275,4 @@ def _server_timeouts(value: Any, health: tuple[str, ...], declared: list[str]) -
 
 
 def _port(url: str) -> tuple[str | None, int | None]:
-    return urlsplit(url).hostname, readers.port_of(url)
+    return readers.split(url).hostname, readers.port_of(url)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ansible_collections.goready.preflight.plugins.module_utils import httpprobe, redact
 
@@ -68,12 +68,21 @@ def short(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:80]}... ({len(text)} characters)"
 
 
+def split(url_text: str) -> SplitResult:
+    """The parts of a URL, also of one whose password is hidden, as ``replay`` reads it: brackets are for IPv6 addresses alone."""
+    return urlsplit(url_text.replace(redact.REDACTED, "redacted"))
+
+
 def url(value: Any, schemes: tuple[str, ...]) -> str:
     """A URL of one of the schemes with a host (or a path for unix), or ValueError."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is not a URL")
     try:
-        parts = urlsplit(value)
+        parts = split(value)
+    except ValueError:
+        # Its words hold what stands between the brackets: a part of a password, where that has them.
+        raise ValueError(f"{short(value)} is not a URL that can be asked: brackets are for IPv6 addresses alone") from None
+    try:
         if parts.scheme in ("http", "https", "unix"):
             httpprobe.parse_url(value)
     except ValueError as exc:
@@ -101,5 +110,5 @@ def _port(netloc: str, url: str) -> int | None:
 
 def port_of(url_text: str) -> int | None:
     """The port of a URL that was validated; None for a unix socket."""
-    parts = urlsplit(url_text)
+    parts = split(url_text)
     return None if parts.scheme == "unix" else parts.port or (443 if parts.scheme == "https" else 80)

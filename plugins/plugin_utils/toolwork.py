@@ -43,6 +43,8 @@ CAUSES = (
     Cause(r"parsing \$GOFLAGS|go: parsing GOFLAGS|-mod may only be set to|invalid value .* for (?:flag )?-|flag provided but not defined"
           r"|unknown flag|-mod=\S+ (?:not supported|only valid)", "GOFLAGS holds what this go does not take",
           "Correct or unset GOFLAGS (`go env GOFLAGS`, `go env -u GOFLAGS`)."),
+    Cause(r"creating work dir: .*no such file", "GOTMPDIR names a folder that is not there",
+          "Make the folder, or unset GOTMPDIR: go does not make it."),
     Cause(r"no space left on device|disk quota exceeded", "there is no room left",
           "Make room in the temporary folder and the build cache (`go clean -cache`), or set GOTMPDIR to a folder that has some."),
     Cause(r"exec format error", "a program of the toolchain is another machine's",
@@ -79,6 +81,8 @@ CAUSES = (
 
 # What says that the machine, not the toolchain, was at its end.
 _NO_MEMORY = re.compile(r"cannot allocate memory|out of memory|signal: killed", re.IGNORECASE)
+# What only the collection's own try needs; see collect/build.py, QUICK.
+_OURS = re.compile(r"'-gcflags=all=-l -dwarf=false'|(?<!\S)-buildvcs=false(?!\S)")
 _BOUNDS = {
     "budget": "Raise preflight_budget, or let fewer toolchains be tried (preflight_build).",
     "timeout": "Raise preflight_build.timeout; a busy host takes longer, because the build is the last in the queue.",
@@ -102,7 +106,7 @@ def command(step: Entry) -> str:
     shown = []
     for name, value in sorted((step.get("env") or {}).items()):
         if name == "GOFLAGS":
-            value = " ".join(flag for flag in str(value).split() if flag != "-buildvcs=false")
+            value = " ".join(_OURS.sub("", str(value)).split())
         if value:
             shown.append(f"{name}={shlex.quote(str(value))}")
     return " ".join([*shown, *words])

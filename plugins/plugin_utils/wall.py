@@ -13,12 +13,16 @@ connection that was taken over (a websocket) and a stream that waits for its cli
 What a goroutine does is read from its frames and its class (module_utils/goroutines.py). One thing is not where the request
 waits: net/http dials in a goroutine of its own (Transport.queueForDial starts dialConnFor), while the handler waits in getConn.
 These handlers are divided as the dials in flight are: some in name resolution, some in connect, some in the handshake.
+
+Nor is it where a handler has handed its work to goroutines of its own (errgroup, WaitGroup, a time-out around the next handler):
+they run a closure of the function that waits, ``main.pay.func1`` in ``main.pay`` (cmd/compile, closure naming), and the handlers
+are divided as these are. So are those behind a singleflight, as its leaders are.
 """
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +116,11 @@ _STREAM = re.compile(r"(?:^|/)(?:github\.com/(?:gorilla|coder)/websocket|nhooyr\
 _OURS = re.compile(r"^net/http/pprof\.|^runtime/pprof\.")  # who answers the very question
 _TIMEOUT_HANDLER = "net/http.(*timeoutHandler).ServeHTTP"  # its handler runs in another goroutine, which is counted
 
+_FLIGHT = re.compile(r"(?:^|/)singleflight\.\(\*Group\)\.(?:Do|doCall)")
+_INNER = 6  # closures in closures that are looked through
+# What tells more of a helping goroutine than that a handler waits for it.
+_HELPS = frozenset((*WORDS, "get_conn")) - {"internal", "client", "other"}
+
 _WAITS = frozenset(("select", "chan_receive", "chan_send", "cond", "wait_group"))
 _NETWORK = frozenset(("io", "select", "chan_receive", "chan_send", "cond", "syscall", "wait_group"))
 
@@ -159,9 +168,16 @@ def state_of(cls: str, functions: Sequence[str]) -> str:
 
 def profile(endpoints: Iterable[Mapping[str, Any]]) -> Profile | None:
     """The profile of a service, from the entries of ``wall.endpoints`` that are its own. None where none was sampled."""
-    counts: Counter[str] = Counter()
-    places: dict[str, Counter[str]] = {}
+    counts: dict[str, float] = {}
+    places: dict[str, dict[str, float]] = {}
     dials: Counter[str] = Counter()
+
+    def add(state: str, place: str, seen: float) -> None:
+        counts[state] = counts.get(state, 0.0) + seen
+        rows = places.setdefault(state, {})
+        rows[place] = rows.get(place, 0.0) + seen
+
+    total = 0
     samples, seconds, streams, found = 0, 0.0, 0, False
     for endpoint in endpoints:
         taken = [one for one in _items(endpoint.get("samples")) if isinstance(one.get("counts"), Mapping)]
@@ -170,6 +186,8 @@ def profile(endpoints: Iterable[Mapping[str, Any]]) -> Profile | None:
         found = True
         samples, seconds = max(samples, len(taken)), max(seconds, _number(endpoint.get("seconds")))
         groups = endpoint.get("groups")
+        waiting: list[_Group] = []
+        helpers: list[_Group] = []
         for key, group in (groups.items() if isinstance(groups, Mapping) else ()):
             seen = sum(int(_number(one["counts"].get(key))) for one in taken)
             if seen <= 0 or not isinstance(group, Mapping):
@@ -179,33 +197,72 @@ def profile(endpoints: Iterable[Mapping[str, Any]]) -> Profile | None:
             cls = str(group.get("class") or "other")
             if any(_DIAL.search(one) for one in functions):
                 dials[state_of(cls, functions)] += seen
+            elif not group.get("server"):
+                helpers.append(_Group(state_of(cls, functions), seen, frames))
             if not group.get("server") or any(_OURS.search(one) for one in functions) or functions[:1] == [_TIMEOUT_HANDLER]:
                 continue
             if any(_STREAM.search(one) for one in functions):
                 streams += seen
                 continue
-            state = state_of(cls, functions)
-            counts[state] += seen
-            places.setdefault(state, Counter())[_place(frames)] += seen
+            one_group = _Group(state_of(cls, functions), seen, frames)
+            total += seen
+            if one_group.state == "internal":
+                waiting.append(one_group)
+                continue
+            if one_group.flight:
+                helpers.append(one_group)
+            add(one_group.state, _place(frames), seen)
+        for each in waiting:
+            done_by = [one for one in helpers if one.state in _HELPS and one.helps(each)]
+            helping = sum(one.seen for one in done_by)
+            for one_group in done_by:
+                add(one_group.state, _place(one_group.frames), each.seen * one_group.seen / helping)
+            if not done_by:
+                add("internal", _place(each.frames), each.seen)
     if not found:
         return None
-    total = sum(counts.values())
-    shares: dict[str, float] = {key: float(value) for key, value in counts.items()}
-    waiting, http = shares.pop("get_conn", 0.0), dict[str, float]()
-    if waiting:
+    shares = dict(counts)
+    connecting, http = shares.pop("get_conn", 0.0), dict[str, float]()
+    if connecting:
         made = {key: value for key, value in dials.items() if key in ("dns", "connect", "tls")}
         # Nobody dials: the transport has as many connections as it may have (MaxConnsPerHost).
         for key, value in (made or {"pool": 1}).items():
-            http[key] = waiting * value / sum((made or {"pool": 1}).values())
+            http[key] = connecting * value / sum((made or {"pool": 1}).values())
             shares[key] = shares.get(key, 0.0) + http[key]
-            places.setdefault(key, Counter()).update(places["get_conn"])
+            rows = places.setdefault(key, {})
+            for name, seen_there in places["get_conn"].items():
+                rows[name] = rows.get(name, 0.0) + seen_there
     states = tuple(sorted((
         State(key, value / total, value, _most(places.get(key)), http.get(key, 0.0) / total) for key, value in shares.items()),
         key=lambda one: (-one.share, one.name))) if total else ()
     return Profile(seconds, samples, total, total / max(1, samples), states, streams)
 
 
-def _most(places: Counter[str] | None) -> str:
+class _Group:
+    """Goroutines of one stack: their state, how often they were seen, the own functions in it and those that these are closures of."""
+
+    def __init__(self, state: str, seen: int, frames: Sequence[tuple[str, str, int, str]]) -> None:
+        self.state, self.seen, self.frames = state, seen, frames
+        self.own = {function for function, _file, _line, origin in frames if origin == "own"}
+        self.flight = any(_FLIGHT.search(one[0]) for one in frames)
+
+    def helps(self, waiting: _Group) -> bool:
+        """Whether these goroutines do what others wait for."""
+        if self.flight and waiting.flight:
+            return True
+        return any(outer in waiting.own for function in self.own - waiting.own for outer in _outer(function))
+
+
+def _outer(function: str) -> Iterator[str]:
+    """``main.pay.func1.2``: ``main.pay.func1``, ``main.pay``, ..."""
+    for _number in range(_INNER):
+        function = function.rpartition(".")[0]
+        if not function:
+            return
+        yield function
+
+
+def _most(places: Mapping[str, float] | None) -> str:
     named = [(count, place) for place, count in (places or {}).items() if place]
     return min(named, key=lambda one: (-one[0], one[1]))[1] if named else ""
 

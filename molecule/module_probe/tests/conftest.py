@@ -65,7 +65,8 @@ def verify(prober: Any, known: dict[str, Any], tmp_path: Path) -> Callable[..., 
             + shlex.quote(f". /home/ci/.profile; d=$(mktemp -d); cd $d; printf 'module x\\n' > go.mod; GOPATH=$d GOFLAGS=-modcacherw "
                           f"GOTOOLCHAIN=local timeout 60 go mod download {module} 2>&1; echo rc=$?; rm -rf $d"))
         reports = tmp_path / "reports"
-        extra = {"preflight_profile": profile, "preflight_checks": ["modules.*"], "preflight_report_dir": str(reports),
+        extra = {"preflight_profile": profile, "preflight_checks": ["modules.*"], "preflight_skip_checks": [],
+                 "preflight_report_dir": str(reports),
                  "preflight_build_user": "ci", "preflight_toolchain": "required", "preflight_proxy": {"modules": [module], **(proxy or {})},
                  **variables}
         done = subprocess.run(

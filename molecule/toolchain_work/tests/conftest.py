@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,8 @@ class Run:
 
 def begin(reports: Path, *arguments: str, checks: tuple[str, ...] = ACTION, **variables: Any) -> subprocess.Popen[str]:
     extra = {"preflight_profile": "standard", "preflight_report_dir": str(reports), "preflight_toolchain": "required",
-             "preflight_build_user": "ci", "preflight_checks": [f"toolchain.{name}" for name in checks], **PATIENT, **variables}
+             "preflight_build_user": "ci", "preflight_checks": [f"toolchain.{name}" for name in checks], "preflight_skip_checks": [],
+             **PATIENT, **variables}
     with reports.with_name(f"{reports.name}.out").open("w") as output:
         return subprocess.Popen(
             [str(Path(sys.executable).parent / "ansible-playbook"), "preflight.yml", *(word for path in INVENTORY for word in ("-i", path)),
@@ -61,19 +62,39 @@ def begin(reports: Path, *arguments: str, checks: tuple[str, ...] = ACTION, **va
         )
 
 
+def end(reports: Path, process: subprocess.Popen[str]) -> Run:
+    process.wait(timeout=1800)
+    path = reports / "report.json"
+    return Run(process.returncode, reports.with_name(f"{reports.name}.out").read_text(), reports,
+               json.loads(path.read_text()) if path.exists() else {})
+
+
 @pytest.fixture(scope="session")
 def preflight(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     """``preflight("--limit", "builder", checks=("build",), preflight_build={...})`` as a user types it."""
 
     def run(*arguments: str, **variables: Any) -> Run:
         reports = tmp_path_factory.mktemp("reports")
-        process = begin(reports, *arguments, **variables)
-        process.wait(timeout=1800)
-        path = reports / "report.json"
-        return Run(process.returncode, reports.with_name(f"{reports.name}.out").read_text(), reports,
-                   json.loads(path.read_text()) if path.exists() else {})
+        return end(reports, begin(reports, *arguments, **variables))
 
     return run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def edge(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Callable[[], Run]]:
+    """The run on the emulated host, which takes minutes: begun with the session, waited for when it is called."""
+    if not any("emulated" in item.name for item in request.session.items):
+        yield pytest.fail
+        return
+    reports = tmp_path_factory.mktemp("reports")
+    # Twice what is the default, because the other tests run beside it.
+    process = begin(reports, "--limit", "builder-edge", preflight_budget=120, preflight_build={"timeout": 120})
+    try:
+        yield lambda: end(reports, process)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(60)
 
 
 @pytest.fixture(scope="session")

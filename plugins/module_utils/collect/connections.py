@@ -638,7 +638,7 @@ class _Run:
         asked = ("dns" in switch or "resolve" in switch) and "use-vc" not in (resolver.get("options") or ())
         self.servers: List[str] = list(resolver.get("nameservers") or ()) if asked else []
         self.endpoints = list(found)
-        self.hosts = {one.host.lower() for one in found if one.host}
+        self.declared = {(one.host.lower(), one.port, one.path) for one in found if one.asks == "http" and one.host}
         left = min(context.budget.remaining(), context.remaining() - 1.0)
         self.schedule = Schedule(end=time.monotonic() + max(0.0, left))
         self.lookups: Dict[str, Lookup] = {}
@@ -795,7 +795,10 @@ class _Run:
                 sock.close()
 
     def _follow(self, lane: Lane, sample: Sample) -> None:
-        """Where the answer leads, hop by hop, as long as it is a host that was declared. No credentials are sent anywhere."""
+        """Where the answer leads, hop by hop, as long as it stays at this host or is another declared URL. No credentials are sent.
+
+        A server elsewhere could have this host ask its own services for anything otherwise (CWE-918).
+        """
         base = "%s%s" % (lane.endpoint.target.label, lane.endpoint.path)
         status, location = sample.status, sample.location
         for hop in range(self.hops + 1):
@@ -813,8 +816,9 @@ class _Run:
             except ValueError as exc:
                 one["reason"] = redact_text(str(exc))
                 return
-            if target.unix or target.host.lower() not in self.hosts:
-                one["reason"] = "%s is not declared" % (target.host or "a socket")
+            if target.unix or (target.host.lower() != lane.endpoint.host.lower()
+                               and (target.host.lower(), target.port, target.path) not in self.declared):
+                one["reason"] = "%s is not declared" % ("a socket" if target.unix else redact_url(target.label + target.path)[:200])
                 return
             seconds = min(self.seconds, self.schedule.end - time.monotonic())
             if seconds <= 0:

@@ -8,7 +8,7 @@ or mysql, redis-cli or valkey-cli) or its Python driver, whichever the host has.
 by side. Every statement only reads.
 
 A client's environment is made here and has nothing of the module's own. A password is in that environment alone, never in an
-argument. Where the inventory gives none the client finds its own: ``~/.pgpass``, ``~/.my.cnf``.
+argument. Where the inventory gives none the client finds its own: ``~/.pgpass``, and for ``preflight_databases`` ``~/.my.cnf``.
 """
 from __future__ import annotations
 
@@ -203,6 +203,12 @@ def _become(name: str) -> Tuple[List[str], pwd.struct_passwd]:
     return [setpriv, "--reuid=%d" % user.pw_uid, "--regid=%d" % user.pw_gid, "--init-groups", "--"], user
 
 
+def _bounded(seconds: float) -> List[str]:
+    """The words before a client that end it where this module was killed and cannot: redis-cli waits for an answer for ever."""
+    timeout = shutil.which("timeout", path=os.pathsep.join(_FOLDERS))
+    return [timeout, "-k", "1", "%d" % (seconds + 2)] if timeout else []
+
+
 # ------------------------------------------------------------------------------------------------------------- asking
 
 def _environment(user: pwd.struct_passwd) -> Dict[str, str]:
@@ -264,11 +270,14 @@ def mysql_arguments(job: Job, home: str, version: str) -> List[str]:
     own = os.path.join(home, ".my.cnf")
     if job.defaults_file:
         argv = ["--defaults-file=" + job.defaults_file]
-    elif not job.password and os.path.exists(own):
+    elif job.declared and not job.password and os.path.exists(own):
+        # Unlike a .pgpass it does not say whose the password is: a URL of depends_on is no leave to show it to that server.
         argv = ["--defaults-file=" + own]
     else:
         argv = ["--no-defaults"]
     argv += ["--batch", "--force", "--column-names", "--skip-auto-rehash", "--skip-reconnect", "--default-character-set=utf8mb4",
+             # Else a server may answer any statement with "send me this file of yours" (MySQL manual, LOAD DATA LOCAL).
+             "--local-infile=0",
              "--connect-timeout=%d" % job.timeout]
     # The client takes "localhost" for its socket; a Go driver connects to the address.
     argv += ["--protocol=socket", "--socket=" + target.socket] if target.socket else [
@@ -378,6 +387,7 @@ def ask(ctx: Context, job: Job) -> Dict[str, Any]:
         if version:
             entry["client"] = "%s %s" % (client.name, _release(version))
         begin = time.monotonic()
+        prefix += _bounded(seconds)
         if kind == "postgres":
             values, failure = _ask_postgres(ctx, job, client, prefix, env, seconds)
         elif kind == "mysql":

@@ -88,7 +88,7 @@ def chains_of(ctx: Context) -> List[Tuple[Chain, List[Mapping[str, Any]], bool]]
         chain = Chain(
             value, raw_value(ctx, entry, "GOSUMDB", environment), _shown(entry, "GONOPROXY"), _shown(entry, "GONOSUMDB"), goauth,
             tuple((name, environment[name]) for name in _ROUTE if environment.get(name)),
-            logins_of(ctx, environment) if goauth == "netrc" else "")
+            logins_of(ctx, environment, str(entry["user"])) if goauth == "netrc" else "")
         found.setdefault((chain, implicit), []).append(entry)
     return [(chain, entries, implicit) for (chain, implicit), entries in list(found.items())[:MAX_CHAINS]]
 
@@ -117,7 +117,7 @@ def raw_value(ctx: Context, entry: Mapping[str, Any], name: str, environment: Ma
     if setting["source"] == "environment":
         return environment.get(name) or str(setting["value"])
     path = str(setting["where"] or "").rpartition(":")[0]
-    text = text_of(ctx, path) if path else None
+    text = text_for(ctx, str(entry["user"]), path) if path else None
     if text is not None and setting["source"] in ("user_file", "goroot_file"):
         known = goenvfile.effective(text, first=setting["source"] == "goroot_file").get(name)
         if known is not None:
@@ -138,7 +138,26 @@ def _goauth(ctx: Context, entry: Mapping[str, Any], environment: Mapping[str, st
     return "off" if words == ["off"] else "program"
 
 
-def logins_of(ctx: Context, environment: Mapping[str, str]) -> str:
+def text_for(ctx: Context, user: str, path: str) -> Optional[str]:
+    """A file's text as far as ``user`` can read it, None where not. That user says which file it is (GOENV, NETRC) and, by an HTTP
+    proxy and a CA file, who gets the credentials in it: root's own rights would give away everybody's."""
+    account = accounts_of(ctx).by_name(user)
+    if ctx.root != "/" or os.geteuid() != 0 or user == "root":
+        return text_of(ctx, path)
+    if account is None:
+        return None
+    known: Dict[Tuple[str, str], Optional[str]] = ctx.shared.setdefault("proxies.texts", {})
+    if (user, path) not in known:
+        known[user, path] = None
+        try:
+            rc, out, _err = ctx.run([*as_user(account.uid, account.gid, account.name), "head", "-c", str(1 << 18), "--", path], timeout=5.0)
+        except (OSError, ValueError, Unavailable):
+            return None
+        known[user, path] = out if rc == 0 else None
+    return known[user, path]
+
+
+def logins_of(ctx: Context, environment: Mapping[str, str], user: str) -> str:
     """The text of the user's netrc (cmd/go/internal/auth, netrcPath), "" where there is none. It never leaves the host."""
     home = environment.get("HOME", "").rstrip("/")
     path = environment.get("NETRC") or (home + "/.netrc" if home else "")
@@ -148,7 +167,7 @@ def logins_of(ctx: Context, environment: Mapping[str, str]) -> str:
             return ""
     except OSError:
         return ""
-    return text_of(ctx, path) or ""
+    return text_for(ctx, user, path) or ""
 
 
 # --- what is asked ------------------------------------------------------------------------------------------------------
@@ -583,9 +602,6 @@ def _downloads(prober: Prober, chain: Chain, entry: Mapping[str, Any]) -> List[D
     try:
         with scratch.Folder(ctx, user=str(entry["user"])) as folder:
             folder.write("work/go.mod", "module example.org/goready-preflight-probe\n\ngo 1.20\n")
-            # Else go leaves a process of its own behind for a moment, which would write its counters into the folder when it is
-            # removed already (golang.org/x/telemetry, Start).
-            folder.write("config/go/telemetry/mode", "off\n")
             for document in documents:
                 if not document["error"]:
                     _download(prober, chain, entry, folder, document)

@@ -64,6 +64,7 @@ def mysql():
         options.update(host=job["host"], port=int(job["port"]))
     if job["ca_file"]:
         options["ssl"] = {"ca": job["ca_file"], "check_hostname": True} if job["driver"] == "pymysql" else {"ca": job["ca_file"]}
+    options["local_infile"] = 0  # a server may ask for any file of ours else
     if job["driver"] == "pymysql":
         options["read_timeout"] = job["timeout"] + 2
     connection = driver.connect(**{key: value for key, value in options.items() if value is not None})

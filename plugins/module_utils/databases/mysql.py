@@ -159,6 +159,8 @@ def failure(rc: int, err: str, secret: str = "", *, quick: bool = True) -> Failu
         # MariaDB's client says 115 (in progress) of a refusal as of a deadline that has passed.
         kind = {111: "refused", 2: "refused", 110: "timeout", 115: "refused" if quick else "timeout", 4: "timeout", 11: "timeout",
                 104: "closed", 0: "closed" if code == 2013 else "refused"}.get(reason, "unreachable")
+        if code == 2013 and kind == "refused":
+            kind = "closed"  # "Lost connection ... at 'reading authorization packet'": it was there
         message = message.replace(" (115)", "")
         if "timed out" in message:
             kind = "timeout"
@@ -243,9 +245,9 @@ def _connections(found: Answers, variables: Mapping[str, str], status: Mapping[s
         return None
     ours = whole(mapping((rows(found.values.get("ours")) or [{}])[0]).get("count")) or 1
     by: List[Dict[str, Any]] = [
-         {"application": "", "user": words(one.get("user") or ""), "database": words(one.get("db") or ""),
-           "host": words(one.get("host") or ""), "state": words(one.get("command") or ""), "count": whole(one.get("count")) or 0}
-          for one in rows(found.values.get("sessions"))] if sees_all else []
+        {"application": "", "user": words(one.get("user") or ""), "database": words(one.get("db") or ""),
+         "host": words(one.get("host") or ""), "state": words(one.get("command") or ""), "count": whole(one.get("count")) or 0}
+        for one in rows(found.values.get("sessions"))] if sees_all else []
     per_user = whole(variables.get("max_user_connections")) or 0
     users: Dict[str, int] = {}
     for one in by:

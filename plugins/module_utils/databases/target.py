@@ -69,7 +69,10 @@ class Target:
 
 def parse(url: str, socket: str = "") -> Target:
     """The server of ``url``, or of ``socket`` (a path) in its stead. ValueError says what is wrong, without the URL in it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its words hold what stands between the brackets, which may be a part of a password
+        raise ValueError("the URL has brackets that are not those of an IPv6 address") from None
     if parts.scheme not in SCHEMES:
         raise ValueError("the URL's scheme is none of %s" % ", ".join(SCHEMES))
     kind, standard, _tls = SCHEMES[parts.scheme]
@@ -139,7 +142,7 @@ def number(value: Any) -> Optional[float]:
         return None
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return found if abs(found) <= 1e18 else None  # nor NaN, nor infinity
 

@@ -124,7 +124,8 @@ class View:
             return None
         if self.mean_source == _HEALTH:
             return cost / (self.mean_ms + cost) if self.mean_ms + cost > 0 else None
-        return cost / self.mean_ms if 0 < cost <= self.mean_ms else None
+        # Both are measured: a request that does nothing else takes as long, and a little more or less.
+        return min(1.0, cost / self.mean_ms) if 0 < cost <= 1.1 * self.mean_ms else None
 
     def beside(self) -> str:
         """What a cost is measured against, for the end of a sentence: `` of a request's 120 ms``."""

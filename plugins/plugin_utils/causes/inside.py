@@ -20,6 +20,9 @@ FULL = 0.9        # of the descriptors: what a burst of requests needs is not th
 HEAVY_GC, GREEDY_GC = 0.25, 0.4
 # The mutex profile has one of so many contentions and multiplies what it has by that number: fewer recorded ones are chance.
 RECORDED = 5
+# Threads that wait for a CPU this many times as long as they run, one of them at any time at least, slow all that a request does.
+CROWDED = 2.0
+_SLOW_ALL = frozenset(("cpu", "lock", "unhealthy", "internal", "pool", "dns", "connect", "tls", "first_byte", "dependency", "database"))
 
 
 def candidates(view: View) -> Iterator[Candidate]:
@@ -32,6 +35,7 @@ def candidates(view: View) -> Iterator[Candidate]:
     yield from _collector(view)
     yield from _quota(view)
     yield from _run_queue(view)
+    yield from _scheduler(view)
     yield from _leaks(view)
     yield from _memory(view)
     yield from _seen(view)
@@ -94,7 +98,7 @@ def _accept_queue(view: View) -> Iterator[Candidate]:
                 first_step="Look at what keeps the service from accepting (its descriptors, its CPU), and give the listener room: Go takes "
                            "its backlog from net.core.somaxconn when it starts.")
         elif backlog is not None and peak is not None:
-            view.measured.append(f"Accept queue of {where}: at most {peak:.0f} of {backlog:.0f} waited.")
+            view.measured.append(f"Accept queue of {where}: {f'at most {peak:.0f} of {backlog:.0f} waited' if peak else 'nobody waited'}.")
     # Where listeners are not told apart, what the whole network dropped may be of any of them.
     line = view.failing(check, view.subject, *(["all listeners"] if any(one.get("drops") is None for one in view.listeners) else []))
     if line is not None and not told and grave(line):
@@ -274,7 +278,7 @@ def _run_queue(view: View) -> Iterator[Candidate]:
     waited, ran = (sum(number(one.get(key)) or 0.0 for one in scheds) for key in ("wait_seconds", "run_seconds"))
     if waited + ran <= 0:
         return
-    ratio = waited / (waited + ran)
+    ratio, seconds = waited / (waited + ran), number(lookup(view.facts, "sample.kernel.seconds")) or 0.0
     said = f"Its threads waited {milliseconds(waited * 1000)} for a CPU while they ran {milliseconds(ran * 1000)}"
     share = ratio * view.watched.share("cpu", "gc") if view.watched is not None else None
     cost = share * view.own_mean if share is not None and view.own_mean is not None else None
@@ -282,11 +286,39 @@ def _run_queue(view: View) -> Iterator[Candidate]:
         yield Candidate("run_queue", "", view.subject, MEASURED, f"{said}: the host has too few CPUs for what runs on it.",
                         "Look at what else runs (top, /proc/pressure/cpu); move it, or add CPUs.", share=share, cost_ms=cost,
                         brings=frozenset(("cpu", "lock", "unhealthy", "internal")))
-    elif ratio >= SHARE and waited >= 0.05:
+    elif seconds and waited >= seconds and waited >= CROWDED * ran and (view.own_mean or NATURE_COST) >= NATURE_COST:
+        # Whatever a request waits for, it then waits for a CPU to go on: each part of it is long.
+        yield Candidate("run_queue", "", view.subject, MEASURED, f"{said} in {seconds:.0f} s, {waited / seconds:.1f} at a time: the host "
+                        "has too few CPUs for what runs on it.", "Look at what else runs (top, /proc/pressure/cpu); move it, or add CPUs.",
+                        cost_ms=cost, brings=_SLOW_ALL)
+    elif view.watched is not None and ratio >= SHARE and waited >= 0.05:
         yield Candidate("run_queue", "", view.subject, MEASURED, f"{said}: no request was seen to lose {percent(SHARE)} by it.",
                         share=share, cost_ms=cost, ranked=False)
     else:
         view.measured.append(f"Run queue: {said[0].lower()}{said[1:]}.")
+
+
+def _scheduler(view: View) -> Iterator[Candidate]:
+    """What goroutines that can run wait for a thread: the only sign of a program without CPU left that is too busy for its profile.
+
+    A median is the upper bound of its bucket, which may be ten times the lower one.
+    """
+    told = [one for one in (mapping(one.get("sched_latency")) for one in view.pools)
+            if whole(one.get("count")) >= wall.OBSERVATIONS and number(one.get("median")) is not None]
+    if not told:
+        return
+    worst = max(told, key=lambda one: number(one.get("median")) or 0.0)
+    wait, p99 = number(worst.get("median")) or 0.0, number(worst.get("p99"))
+    said = f"Half of its goroutines that could run waited up to {milliseconds(wait)} for a CPU" if wait >= COST else ""
+    said += f", one of 100 up to {milliseconds(p99)}" if said and p99 else ""
+    if wait >= NATURE_COST and (view.own_mean or 0.0) >= NATURE_COST:
+        yield Candidate("cpu", "", view.subject, UNMEASURED, f"{said}: it computes more than it has CPUs for.",
+                        "Look at GOMAXPROCS and the host's CPUs, then take a CPU profile under load (profile deep), and mend what is at "
+                        "its top.",
+                        brings=frozenset(("unhealthy", "internal", "own_connect")))
+    else:
+        view.measured.append(f"Go's scheduler: {said[0].lower()}{said[1:]}." if said else
+                             f"Go's scheduler: half of the goroutines that could run did so within {milliseconds(max(wait, 0.1))}.")
 
 
 def _leaks(view: View) -> Iterator[Candidate]:
@@ -326,7 +358,16 @@ def _seen(view: View) -> Iterator[Candidate]:
                                    "Declare what the service needs in depends_on, so that it is measured.", nature=False)
     # One answer takes so long of what is declared: where requests spend many times that, they ask often, or somebody else.
     known = max((median(lookup(one, "phases.first_byte")) or 0.0 for one in view.endpoints), default=0.0)
-    if seen.share("dependency") * (view.own_mean or 0.0) >= 5 * known:
+    rarely = max(view.endpoints, key=lambda one: number(lookup(one, "phases.first_byte.p95")) or 0.0, default={})
+    slowest = number(lookup(rarely, "phases.first_byte.p95")) or 0.0
+    if slowest >= max(NATURE_COST, 5 * known) and seen.share("dependency") * (view.own_mean or 0.0) >= 5 * known:
+        # Its median hides that some answers are late.
+        url = text(rarely.get("url") or "a dependency", 200)
+        yield from _by_profile(
+            view, "dependency", "network.endpoint_latency", f"Some answers of {url} take {milliseconds(slowest)} (p95; the median is "
+            f"{milliseconds(median(lookup(rarely, 'phases.first_byte')) or 0.0)}), and requests wait for answers of other services",
+            "Look at that service, which is late now and then; give the call a deadline of its own.")
+    elif seen.share("dependency") * (view.own_mean or 0.0) >= 5 * known:
         yield from _by_profile(
             view, "dependency", "network.endpoint_latency", "Requests wait for answers of other services",
             f"One answer of what is declared takes {milliseconds(known)}: count the calls of one request, and declare all that it asks in "
@@ -336,6 +377,15 @@ def _seen(view: View) -> Iterator[Candidate]:
         yield from _by_profile(view, "database", "databases.reachable", "Requests wait for the answer of a database",
                                "Declare it in preflight_databases, so that its locks and connections are looked at.")
     yield from _by_profile(view, "disk", "", "Requests wait for the file system", "Look at the disk: iostat -x 1, /proc/pressure/io.")
+    yield from _by_profile(view, "process", "", "Requests wait for another program",
+                           "Look at what that program does, and how many of it run at a time; give it a deadline (exec.CommandContext).",
+                           accepted=True)
+    # Not told from what is meant to wait (a long poll): only where it is most of a request that takes long.
+    yield from _by_profile(view, "internal", "", "Requests wait for a channel or another goroutine",
+                           "Look at who serves it: too few workers, a semaphore or limiter that is full, one call that all wait for; give "
+                           "the wait a deadline. A long poll waits there on purpose.", accepted=True)
+    yield from _by_profile(view, "sleep", "", "Requests sleep",
+                           "Look why: a retry, a back-off, a limiter; wait for a timer and the request's context instead.", accepted=True)
     yield from _by_profile(view, "cpu", "", "Requests compute, or wait for a CPU to compute on",
                            "Take a CPU profile under load (profile deep), and mend what is at its top.", least=0.5)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import dialing, engine, wall
 from ansible_collections.goready.preflight.plugins.plugin_utils.causes.base import (
-    COST, FAILS, MEASURED, NATURE_COST, NEVER, NOTE, UNMEASURED, Candidate, View, from_result, grave, hint, is_cause, items, kind, listed,
-    mapping, median, message, milliseconds, number, percent, place, plural, proof, stands, text, whole, words,
+    COST, FAILS, MEASURED, NATURE_COST, NEVER, NOTE, SHARE, UNMEASURED, Candidate, View, from_result, grave, hint, is_cause, items, kind,
+    listed, mapping, median, message, milliseconds, number, percent, place, plural, proof, stands, text, whole, words,
 )
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Result, lookup
 
@@ -204,7 +204,8 @@ def _dead(view: View, one: Mapping[str, Any], addresses: Sequence[Mapping[str, A
     wanted = is_cause(cost.ms, share, failing=True, watched=bool(seen))
     yield Candidate("dead_address", tier=tier, share=share, cost_ms=cost.ms, ranked=wanted, evidence=proof(line), **about,
                     reason=f"{reason}." if wanted else f"{reason}: no request was seen to wait for it.",
-                    first_step="Mend that address, or take it out of the name (its AAAA record, where nothing behind it speaks IPv6).",
+                    first_step="Mend that address, or take it out of the name"
+                               f"{' (its AAAA record, where nothing behind it speaks IPv6)' if cost.family == 'IPv6' else ''}.",
                     brings=_BEHIND | {"connect"})
 
 
@@ -216,6 +217,11 @@ def _slow_phase(view: View, one: Mapping[str, Any], name: str, cost: float, tota
     # One check judges all phases together: it blames those that are a good part of them.
     failing = line is not None and grave(line) and (name == "dns" or cost >= 0.3 * total)
     share, tier, seen = _share(view, name, cost, one)
+    inner, own = view.watched.share("internal") if view.watched is not None else 0.0, view.share_of(cost)
+    if name == "first_byte" and failing and seen and (share or 0.0) < NEVER and inner >= SHARE and own is not None:
+        # Whose goroutine does the call is not in the profile (wall.py knows closures): the handler waits for one, and the answer is late.
+        share = min(inner, own)
+        seen = f"; {percent(inner)} of requests seen at work waited for a channel or a goroutine, which may wait for it"
     wanted = is_cause(cost, share, failing=failing, nature=True, watched=bool(seen), accepted=view.passes(check, subject))
     reason = f"{said} {subject} takes {milliseconds(cost)} (median){seen or view.beside()}"
     why = ""

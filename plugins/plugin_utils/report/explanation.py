@@ -73,6 +73,10 @@ class Overview:
     def troubled(self) -> list[View]:
         return [view for view in self.views if view.ranked]
 
+    @property
+    def quiet(self) -> list[View]:
+        return [view for view in self.views if not view.ranked]
+
 
 def views(hosts: Iterable[Mapping[str, Any]]) -> Overview:
     """The explanations of all hosts. A service of which nothing was measured has none."""

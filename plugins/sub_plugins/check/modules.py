@@ -750,7 +750,7 @@ def _load_of(chain: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[Mappin
             return None, notapplicable(f"{entry['url']} is a folder: nothing is asked over the network.")
         if standing.word == "failed":
             return None, notapplicable(f"{_said(entry, standing)}: modules.proxy_reachable says so.")
-        why = standing.words or (load or {}).get("error", {}).get("message") or "the budget (preflight_budget) was used up before it"
+        why = standing.words or ((load or {}).get("error") or {}).get("message") or "the budget (preflight_budget) was used up before it"
         return None, unknown(f"{entry['url']} was not loaded: {why}.")
     return load, None
 

@@ -31,6 +31,9 @@ _VARIABLE = Remediation(hint="Correct the entry of this URL in preflight_network
 _TRUST = Remediation(hint="Install the CA on the host (update-ca-certificates), or name it as ca_file of this URL in preflight_network: "
                           "endpoints.")
 _MORE_TIME = Remediation(hint="Give more time in preflight_budget, or fewer samples in preflight_network.")
+_SOME_FAIL = ("Some connections are served and others are not: look at its server's log and at its limit of connections, and at each "
+              "server behind a load balancer by itself.")
+_ANSWERS_BADLY = "It is there and answers with an error: read its server's log."
 _PHASES = (("dns", "the look-up of its name"), ("connect", "the TCP connect"), ("tls", "the TLS handshake"),
            ("first_byte", "the first byte of the answer"))
 
@@ -209,8 +212,8 @@ def _dns_evidence(name: str, endpoints: Sequence[Mapping[str, Any]], found: Mapp
     evidence += _times("repeated look-ups", found.get("warm"))
     for query in found.get("queries") or ():
         error = query.get("error")
-        evidence.append(f"nameserver {query.get('server')}: " + (str(error.get("message")) if error else
-                                                                   f"{query.get('answer')} in {query.get('ms')} ms"))
+        said = str(error.get("message")) if error else f"{query.get('answer')} in {query.get('ms')} ms"
+        evidence.append(f"nameserver {query.get('server')}: {said}")
     evidence.append(f"{resolver.get('source') or 'no resolv.conf'}: nameserver {', '.join(resolver.get('nameservers') or ())}; timeout "
                     f"{resolver.get('timeout')} s, attempts {resolver.get('attempts')}, ndots {resolver.get('ndots')}, search "
                     f"{' '.join(resolver.get('search') or ()) or '(none)'}; nsswitch hosts: {resolver.get('nsswitch')}")
@@ -277,8 +280,9 @@ def _reach(facts: Facts, one: Mapping[str, Any], subject: str) -> Outcome:
         return _unreachable(facts, one, subject, evidence)
     trouble = [(address, problem) for address in addresses for problem in [_trouble(one, address)] if problem]
     if trouble:
-        address, (words, severity) = max(trouble, key=lambda pair: SEVERITIES.index(pair[1][1]))
-        return failed(words, subject=subject, actual=address.get("ok"), expected=address.get("asked"), evidence=evidence, severity=severity)
+        address, (words, severity, hint) = max(trouble, key=lambda pair: SEVERITIES.index(pair[1][1]))
+        return failed(words, subject=subject, actual=address.get("ok"), expected=address.get("asked"), evidence=evidence, severity=severity,
+                      remediation=Remediation(hint=hint))
     dead = [address for address in addresses if dialing.dead(address) and not _other_loopback(address)]
     if dead:
         return _dead_address(one, subject, addresses, dead, evidence)
@@ -361,8 +365,8 @@ def _unreachable(facts: Facts, one: Mapping[str, Any], subject: str, evidence: S
     return failed(words, subject=subject, actual=f"{phase}: {kind}", expected="a connection", evidence=evidence, remediation=hint)
 
 
-def _trouble(one: Mapping[str, Any], address: Mapping[str, Any]) -> tuple[str, str] | None:
-    """What is wrong with an address that is not simply dead: the sentence, and what it is worth."""
+def _trouble(one: Mapping[str, Any], address: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """What is wrong with an address that is not simply dead: the sentence, what it is worth, and the first thing to do."""
     asked, ok = int(address.get("asked") or 0), int(address.get("ok") or 0)
     if not asked or dialing.dead(address):
         return None
@@ -372,13 +376,14 @@ def _trouble(one: Mapping[str, Any], address: Mapping[str, Any]) -> tuple[str, s
         if worst.get("kind") == "client_certificate":
             return None
         return (f"{asked - ok} of {asked} connections to {place} failed ({worst.get('phase').replace('_', ' ')}: {worst.get('message')}); "
-                f"none should.", "medium")
+                f"none should.", "high" if 2 * (asked - ok) > asked else "medium", _SOME_FAIL)
     bad = {status: count for status, count in (address.get("statuses") or {}).items()
            if str(status).startswith("5") and str(status) not in _NO_GET}
     if bad and not _only_health(one):
         number = sum(bad.values())
         status = max(bad, key=lambda key: bad[key])
-        return f"{number} of {ok} requests to {place} were answered {status}; none should be 5xx.", "high" if 2 * number > ok else "medium"
+        return (f"{number} of {ok} requests to {place} were answered {status}; none should be 5xx.",
+                "high" if 2 * number > ok else "medium", _ANSWERS_BADLY)
     return None
 
 
@@ -405,7 +410,8 @@ def _dead_address(one: Mapping[str, Any], subject: str, addresses: Sequence[Mapp
     tail = f"; {cost.words}" if cost is not None else ""
     return failed(f"{words} ({message}){tail}.", subject=subject, actual=len(dead), expected=0, evidence=evidence,
                   severity="low" if harmless else "high" if cost is not None and cost.ms >= 1000 else "medium", remediation=Remediation(
-                      hint="Mend the address, or take it out of the name (its AAAA record, where nothing behind it speaks IPv6)."))
+                      hint="Mend the address, or take it out of the name"
+                           f"{' (its AAAA record, where nothing behind it speaks IPv6)' if family == 'IPv6' else ''}."))
 
 
 # ------------------------------------------------------------------------------------------------------- endpoint_latency
@@ -614,7 +620,7 @@ _NO_ROOM = Remediation(
 
 
 def _window(namespace: Namespace) -> str:
-    return f"{namespace.seconds:.3g} s"
+    return f"{namespace.seconds:.2g} s" if namespace.seconds < 10 else f"{namespace.seconds:.0f} s"
 
 
 def _since_boot(facts: Facts, *names: str) -> list[str]:
@@ -626,8 +632,8 @@ def _since_boot(facts: Facts, *names: str) -> list[str]:
 
 def _counters(namespace: Namespace, *names: str) -> list[str]:
     values = namespace.tcp or {}
-    return [f"{_window(namespace)} of {namespace.where}: " + ", ".join(f"{name} +{values[name]}" for name in names
-                                                                     if values.get(name) is not None)]
+    grown = ", ".join(f"{name} +{values[name]}" for name in names if values.get(name) is not None)
+    return [f"{_window(namespace)} of {namespace.where}: {grown}"]
 
 
 @check(
@@ -781,8 +787,9 @@ def _quiet(namespace: Namespace, service: str, rows: list[Listener], dropped: in
         return unknown(f"Connections were dropped in {namespace.where} ({dropped}), and it is not told by which listener.", subject=service,
                        evidence=evidence)
     longest = max(rows, key=lambda one: one.queue)
-    return passed(f"No connection was dropped within {_window(namespace)}; at most {longest.queue} waited to be accepted at {longest.place}"
-                  + (f" (backlog {longest.backlog})." if longest.backlog is not None else "."), subject=service, actual=0, expected=0,
+    waited = f"at most {longest.queue} waited to be accepted at {longest.place}" if longest.queue else "none had to wait to be accepted"
+    backlog = f" (backlog {longest.backlog})" if longest.queue and longest.backlog is not None else ""
+    return passed(f"No connection was dropped within {_window(namespace)}; {waited}{backlog}.", subject=service, actual=0, expected=0,
                   evidence=evidence)
 
 

@@ -847,10 +847,10 @@ def _settings_words(tried: Entry) -> str:
         "gets this host then is red, whatever the code (https://go.dev/doc/install, `go help environment`).",
     judged="As the user that builds, a module of the collection's own (two packages, no dependencies) is built with CGO_ENABLED=0 in "
            "an empty private folder, without network and without anybody's settings; the program runs and prints what it should. "
-           "Then it is built once more for each set of GOROOT, GOFLAGS, GOEXPERIMENT, CC and so on that a shell with this Go has: "
-           "what fails only there is the settings' fault and fails as well. Settings that name a project's own files are not "
-           "tried. A bound that is reached (preflight_budget, preflight_build) is unknown, a file system without room fails. A "
-           "Go that no PATH has is worth a low finding.",
+           "Then it is built once more for each set of GOROOT, GOFLAGS, GOEXPERIMENT, CC and so on that a shell with this Go has, and "
+           "for a GOTMPDIR that is not there: what fails only there is the settings' fault and fails as well. Settings that name a "
+           "project's own files are not tried. A bound that is reached (preflight_budget, preflight_build) is unknown, a file system "
+           "without room fails. A Go that no PATH has is worth a low finding.",
     remediation=_REINSTALL,
     needs=ACTION,
     profile="standard",
@@ -905,9 +905,9 @@ def _built(work: toolwork.Work) -> Outcome:
     "toolchain.vet",
     title="go vet works",
     severity="high",
-    why="`go vet` is a gate of most pipelines and part of every `go test`. It needs the tool vet of this very release and the "
+    why="`go vet` is a gate of most pipelines and part of every plain `go test`. It needs the tool vet of this very release and the "
         "packages' export data; where either is missing or of another Go, it fails with code that is well (cmd/vet).",
-    judged="`go vet ./...` ends with status 0 on the collection's own module, in the folder and build cache of toolchain.build. Not "
+    judged="`go vet .` ends with status 0 on the collection's own module, in the folder and build cache of toolchain.build. Not "
            "applicable where nothing is built, unknown where a bound was reached.",
     remediation=_REINSTALL,
     needs=ACTION,
@@ -924,9 +924,9 @@ def vet(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     why="`go test` compiles some 60 packages of the standard library, links a program in GOTMPDIR (else TMPDIR, else /tmp) and "
         "starts it there: on a host whose /tmp is mounted noexec, as hardening guides want it, builds work and tests end with "
         "`fork/exec ...: permission denied` (`go help environment`, mount(8)).",
-    judged="`go test -count=1 ./...` ends with status 0 on the collection's own module, in the folder and build cache of "
-           "toolchain.build, which lies where this user's builds do (GOTMPDIR, TMPDIR, /tmp). Not applicable where nothing is "
-           "built, unknown where a bound was reached.",
+    judged="`go test -vet=off -count=1 ./sum` (vet is a check of its own) ends with status 0 on the collection's own module, in the "
+           "folder and build cache of toolchain.build, which lies where this user's builds do (GOTMPDIR, TMPDIR, /tmp). Not applicable "
+           "where nothing is built, unknown where a bound was reached.",
     remediation=_REINSTALL,
     needs=ACTION,
     profile="standard",

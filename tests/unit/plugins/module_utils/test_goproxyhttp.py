@@ -374,6 +374,12 @@ def test_an_http_proxy_that_is_not_spoken(value: str, detail: str) -> None:
     assert (reply.error, reply.detail) == ("unsupported", detail)
 
 
+def test_a_password_with_brackets_is_not_told() -> None:
+    reply = Client({"HTTP_PROXY": "http://ci:wo[rd]ofci@127.0.0.1:1"}).get("http://modules.example/x", timeout=2)
+    assert (reply.error, reply.detail, reply.via) == (
+        "unsupported", "a URL has brackets that are not those of an IPv6 address", "http://ci:[redacted]@127.0.0.1:1")
+
+
 def test_an_http_proxy_that_is_down() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

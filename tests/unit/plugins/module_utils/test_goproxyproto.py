@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
 
 import pytest
@@ -78,8 +79,8 @@ HTML = "answers 200 with a page of HTML or XML, as a login page does"
 
 @pytest.mark.parametrize(("what", "body", "said"), [
     ("list", b"v1.0.0\nv1.1.0\n", None), ("list", b"", None), ("list", b"v1.0.0 2020-01-01T00:00:00Z\n", None),
-    ("list", b"v1.0.0\nnot a version\n", None), ("list", PAGE, HTML), ("list", b"Please sign in\n",
-     "answers 200 with something that is no list of versions"),
+    ("list", b"v1.0.0\nnot a version\n", None), ("list", PAGE, HTML),
+    ("list", b"Please sign in\n", "answers 200 with something that is no list of versions"),
     ("info", b'{"Version":"v1.1.0","Time":"2020-01-01T00:00:00Z"}', None), ("info", PAGE, HTML),
     ("info", b'{"Version":"v9.9.9"}', "answers with version v9.9.9 in place of v1.1.0"),
     ("info", b"x", "answers 200 with something that is no JSON"),
@@ -132,6 +133,24 @@ def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(goproxyproto, "UNPACKED_LIMIT", 1 << 20)
     with pytest.raises(ValueError, match=r"\Aunpacks to more than 1048576 bytes\Z"):
         goproxyproto.hash_zip(packed({"example.org/fine@v1.1.0/zero": b"\0" * (2 << 20)}), FINE)
+
+
+def directory(count: int, *, end: bytes = b"", offset: int = 0, comment: bytes = b"") -> io.BytesIO:
+    """A zip that is nothing but its list of files. ``end`` stands before the end's record."""
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 0, 20, 0, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    size = 0 if end else len(entry) * count
+    return io.BytesIO(entry * count + end + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 65535, 65535, size, offset, len(comment)) + comment)
+
+
+@pytest.mark.parametrize("handle", [
+    directory(200_000), directory(200_000, offset=int.from_bytes(b"PK\5\6", "little")), directory(200_000, comment=b"x" * 65535),
+    directory(200_000, end=struct.pack("<4sLQL", b"PK\6\7", 0, 200_000 * 47, 1)),
+], ids=["plain", "a mark in the record", "comment", "zip64"])
+def test_a_list_of_very_many_files_is_not_read(handle: io.BytesIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take gigabytes: 64 MiB of such a list are 1.4 million files."""
+    monkeypatch.delattr(zipfile, "ZipFile")
+    with pytest.raises(ValueError, match=r"\Aholds more than 20000 files\Z"):
+        goproxyproto.hash_zip(handle, FINE)
 
 
 @given(st.binary(max_size=60), st.integers(0, 400))
@@ -194,8 +213,9 @@ def test_the_variables_in_small_letters_count_too() -> None:
     assert goproxyproto.http_proxy("https://a.example", {"HTTP_PROXY": "http://plain:1"}) == ""
 
 
-@pytest.mark.parametrize(("values", "p95"), [([5.0], 5.0), ([1.0, 2.0], 2.0), (list(map(float, range(1, 11))), 10.0),
-                                            (list(map(float, range(1, 21))), 19.0), (list(map(float, range(1, 101))), 95.0)])
+@pytest.mark.parametrize(("values", "p95"), [
+    ([5.0], 5.0), ([1.0, 2.0], 2.0), (list(map(float, range(1, 11))), 10.0), (list(map(float, range(1, 21))), 19.0),
+    (list(map(float, range(1, 101))), 95.0)])
 def test_nearest_rank(values: list[float], p95: float) -> None:
     assert goproxyproto.rank(list(reversed(values)), 95) == p95
 

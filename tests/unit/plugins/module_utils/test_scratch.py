@@ -129,6 +129,25 @@ def test_a_child_in_a_group_of_its_own_is_ended(tmp_path: Path) -> None:
         assert wait_for(lambda: gone(int(result.stdout)))
 
 
+def test_a_child_in_a_session_of_its_own_is_ended_before_the_folder_goes(tmp_path: Path) -> None:
+    """As go's telemetry and other daemons leave; it writes as fast as it can, where the folder was."""
+    script = ("import os, sys\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\n"
+              "for number in (0, 1, 2): os.close(number)\n"
+              "while True:\n    os.makedirs(os.environ['XDG_CONFIG_HOME'] + '/x', exist_ok=True)\n"
+              "    open(os.environ['XDG_CONFIG_HOME'] + '/x/pid', 'w').write(str(os.getpid()))\n")
+    with folder(tmp_path) as one:
+        assert one.run([sys.executable, "-c", script], seconds=20.0).rc == 0
+        time.sleep(0.2)
+    assert list(tmp_path.iterdir()) == []
+    time.sleep(0.2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_go_counts_nothing(tmp_path: Path) -> None:
+    with folder(tmp_path) as one:
+        assert sh(one, "cat $XDG_CONFIG_HOME/go/telemetry/mode").stdout == "off\n"
+
+
 @pytest.mark.parametrize(("argv", "kind", "message"), [
     (["/no/such/program"], "unavailable", "/no/such/program: No such file or directory"),
     (["/etc/passwd"], "permission", "/etc/passwd: Permission denied"),

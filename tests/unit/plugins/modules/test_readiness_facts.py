@@ -73,6 +73,11 @@ def returns() -> dict[str, Mapping[str, Any]]:
     return documented(yaml.safe_load(readiness_facts.RETURN)["facts"]["contains"])
 
 
+def test_every_key_is_a_word() -> None:
+    """A bare ``on`` is a truth value of YAML 1.1, at which ansible-doc breaks."""
+    assert [path for path in returns() if {"True", "False", "None"} & set(path.split("."))] == []
+
+
 def recorded() -> list[Path]:
     return sorted(FIXTURES.glob("*.json"))
 

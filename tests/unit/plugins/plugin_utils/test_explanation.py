@@ -177,8 +177,8 @@ def planted(name: str) -> tuple[dict[str, Any], list[Result]]:
     if name == "lock":
         site = {"function": "example.org/api/store.(*Till).Pay", "file": "/src/till.go", "line": 31, "origin": "own", "contentions": 80,
                 "delay_ns": 40_000_000_000}
-        change({**slow, wall: {**seen(lock=18, sleep=1), "mutex": {"seconds": 5.0, "period": 5, "contentions": 80,
-                                                                    "delay_ns": 40_000_000_000, "sites": [site]}}})
+        mutex = {"seconds": 5.0, "period": 5, "contentions": 80, "delay_ns": 40_000_000_000, "sites": [site]}
+        change({**slow, wall: {**seen(lock=18, sleep=1), "mutex": mutex}})
         return facts, []
     if name == "gc":
         change({**slow, "pools.services.0.gc.cpu_fraction": 0.55, wall: seen(gc=6, cpu=8), "sample.services.0.sched": {
@@ -483,6 +483,115 @@ def test_a_dead_address_that_is_tried_last_costs_nothing() -> None:
         f"2001:db8::7 of {URL} is dead, but Go tries it last or is refused at once: no request waits for it.")
 
 
+@pytest.mark.parametrize(("state", "mean", "expected", "words"), [
+    pytest.param("internal", 900, ["internal"], "Requests wait for a channel or another goroutine 90 % of their time, the most in "
+                 "main.handle (m.go:9).", id="a full worker pool"),
+    pytest.param("internal", 300, [], "", id="its nature: 270 ms"),
+    pytest.param("sleep", 900, ["sleep"], "Requests sleep 90 % of their time, the most in main.handle (m.go:9).",
+                 id="a limiter that sleeps"),
+    pytest.param("sleep", 300, [], "", id="a short sleep"),
+])
+def test_what_requests_wait_for_in_the_service_itself(state: str, mean: float, expected: list[str], words: str) -> None:
+    facts = healthy()
+    facts["wall"]["endpoints"] = [seen(**{state: 9}, dependency=1)]
+    facts["pools"]["services"][0]["http"] = {"requests": 100, "seconds": mean / 10}
+    told = explained(facts)
+    assert causes(told) == expected
+    assert not expected or told["ranked"][0]["reason"] == words
+
+
+@pytest.mark.parametrize(("waited", "ran", "mean", "expected"), [
+    pytest.param(8.2, 0.9, 345, [("run_queue", ""), ("dns", "run_queue")], id="as measured on a host without a CPU left"),
+    pytest.param(8.2, 6.0, 345, [("dns", "")], id="it computes itself"),
+    pytest.param(3.0, 0.2, 345, [("dns", "")], id="less than one thread at a time"),
+    pytest.param(8.2, 0.9, 60, [("dns", "")], id="requests are quick all the same"),
+])
+def test_without_a_cpu_left_each_part_of_a_request_is_long(waited: float, ran: float, mean: float, expected: list[tuple[str, str]]) -> None:
+    facts, results = planted("dns")
+    facts["pools"]["services"][0]["http"] = {"requests": 100, "seconds": mean / 10}
+    facts["sample"]["services"][0]["sched"] = {"wait_seconds": waited, "run_seconds": ran}
+    told = explained(facts, *results[:1])
+    assert [(one["cause"], one["behind"]) for one in told["ranked"]] == expected
+
+
+@pytest.mark.parametrize(("states", "first_byte", "mean", "expected"), [
+    pytest.param({"internal": 9}, 900, 901, [("first_byte", ""), ("internal", "first_byte")], id="whose goroutine asks is not told"),
+    pytest.param({"internal": 9}, 901.3, 900.8, [("first_byte", ""), ("internal", "first_byte")], id="the answer is the request"),
+    pytest.param({"internal": 9}, 900, 300, [], id="a request takes less than that answer"),
+    pytest.param({"sleep": 9}, 900, 901, [("sleep", "")], id="requests wait for something else"),
+])
+def test_a_slow_answer_that_another_goroutine_may_wait_for(states: dict[str, int], first_byte: float, mean: float,
+                                                           expected: list[tuple[str, str]]) -> None:
+    facts = healthy()
+    facts["wall"]["endpoints"] = [seen(**states)]
+    facts["connections"]["endpoints"][0] = endpoint(first_byte=first_byte)
+    facts["pools"]["services"][0]["http"] = {"requests": 100, "seconds": mean / 10}
+    told = explained(facts, finding("network.endpoint_latency", URL, severity="medium"))
+    assert [(one["cause"], one["behind"]) for one in told["ranked"]] == expected
+
+
+@pytest.mark.parametrize(("first_byte", "share"), [(701.3, 1.0), (770.0, 1.0), (800.0, None)], ids=["as long", "a tenth more", "longer"])
+def test_without_a_profile_an_answer_that_is_all_of_a_request_has_its_share(first_byte: float, share: float | None) -> None:
+    facts = healthy()
+    facts["wall"]["endpoints"] = []
+    facts["connections"]["endpoints"][0] = endpoint(first_byte=first_byte)
+    facts["pools"]["services"][0]["http"] = {"requests": 100, "seconds": 70.08}
+    told = explained(facts, finding("network.endpoint_latency", URL, severity="medium"))
+    assert [(one["cause"], one["share"]) for one in told["ranked"]] == [("first_byte", share)]
+
+
+@pytest.mark.parametrize(("profile", "listed"), [
+    pytest.param([seen(dependency=9)], "excluded", id="requests were seen, and none lost much"),
+    pytest.param([], "measured", id="no request was seen: nothing is excluded"),
+])
+def test_a_wait_for_a_cpu_is_excluded_by_seen_requests_alone(profile: list[dict[str, Any]], listed: str) -> None:
+    facts = healthy()
+    facts["wall"]["endpoints"] = profile
+    facts["sample"]["services"][0]["sched"] = {"wait_seconds": 0.3, "run_seconds": 0.2}
+    told = explained(facts)
+    assert causes(told) == []
+    said = {"excluded": [one["reason"] for one in told["excluded"] if one["cause"] == "run_queue"],
+            "measured": [line for line in told["measured"] if line.startswith("Run queue: ")]}
+    assert {name: len(lines) for name, lines in said.items()} == {"excluded": 0, "measured": 0, listed: 1}
+
+
+@pytest.mark.parametrize(("latency", "mean", "expected"), [
+    pytest.param({"count": 73, "median": 117.44, "p99": 1342.2}, 1900, ["cpu"], id="GOMAXPROCS=1 and more to compute, as measured"),
+    pytest.param({"count": 73, "median": 117.44, "p99": 1342.2}, 50, [], id="requests are quick all the same"),
+    pytest.param({"count": 73, "median": 11.7, "p99": 1342.2}, 1900, [], id="now and then"),
+    pytest.param({"count": 12, "median": 117.44, "p99": None}, 1900, [], id="too few"),
+    pytest.param({"count": 73, "median": None, "p99": None}, 1900, [], id="beyond the last bucket"),
+])
+def test_a_program_without_cpu_left_is_seen_in_its_scheduler(latency: dict[str, Any], mean: float, expected: list[str]) -> None:
+    facts = healthy()
+    facts["wall"] = {"endpoints": [{**seen(cpu=27), "samples": [{"clock": 1.0, "total": 50, "counts": {"cpu": 27}}],
+                                    "error": {"kind": "timeout", "message": "left alone: one sample took 0.5 s"}}]}
+    facts["pools"]["services"][0].update(http={"requests": 60, "seconds": mean * 0.06}, sched_latency=latency)
+    told = explained(facts)
+    assert causes(told) == expected
+    assert not expected or told["ranked"][0]["reason"] == (
+        "Half of its goroutines that could run waited up to 117 ms for a CPU, one of 100 up to 1.3 s: it computes more than it has CPUs "
+        "for.")
+    assert [one["reason"] for one in told["unmeasured"] if one["what"] == "where its requests wait"] == [
+        "one look at its goroutines is not enough to tell shares: left alone: one sample took 0.5 s"]
+
+
+@pytest.mark.parametrize(("p95", "mean", "expected"), [
+    pytest.param(2001.0, 640, ["dependency"], id="one of three answers takes 2 s"),
+    pytest.param(20.0, 90, [], id="all are quick, and so are requests"),
+])
+def test_a_dependency_that_is_late_now_and_then(p95: float, mean: float, expected: list[str]) -> None:
+    facts = healthy()
+    facts["connections"]["endpoints"][0]["phases"]["first_byte"] = {"min": 1.0, "median": 1.2, "p95": p95}
+    facts["wall"]["endpoints"] = [seen(dependency=9)]
+    facts["pools"]["services"][0]["http"] = {"requests": 100, "seconds": mean / 10}
+    told = explained(facts, finding("network.endpoint_latency", URL, severity="low"))
+    assert causes(told) == expected
+    assert not expected or told["ranked"][0]["reason"] == (
+        f"Some answers of {URL} take 2.0 s (p95; the median is 1.2 ms), and requests wait for answers of other services 100 % of their "
+        "time, the most in main.handle (m.go:9).")
+
+
 # ------------------------------------------------------------------------------------------------------------- not measured
 
 @pytest.mark.parametrize(("change", "what", "reason"), [
@@ -499,8 +608,8 @@ def test_a_dead_address_that_is_tried_last_costs_nothing() -> None:
     pytest.param({"connections": {"endpoints": [endpoint(error={"kind": "budget", "message": "the budget of 60 s was used up"})]}},
                  URL, "the budget of 60 s was used up", id="an endpoint that was cut"),
     pytest.param({"databases": {"servers": [
-        {"name": "orders", "services": ["api"], "error": {"kind": "no_client", "message": "no psql"}}]}},
-                 "database orders", "no psql", id="no client"),
+        {"name": "orders", "services": ["api"], "error": {"kind": "no_client", "message": "no psql"}}]}}, "database orders", "no psql",
+        id="no client"),
 ])
 def test_what_was_not_measured_is_neither_a_cause_nor_excluded(change: dict[str, Any], what: str, reason: str) -> None:
     facts = {key: value for key, value in {**healthy(), **change}.items() if value is not None}

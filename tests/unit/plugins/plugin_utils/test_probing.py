@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.goready.preflight.plugins.plugin_utils import policy, probing
+from ansible_collections.goready.preflight.plugins.plugin_utils import hostdoc, policy, probing
 
 SERVICES = [
     {"name": "api", "health": "http://127.0.0.1:8080/healthz", "depends_on": ["https://pay.example.org/ping", "tcp://db1:5432"]},
@@ -115,6 +115,29 @@ def test_quick_tries_nothing() -> None:
 ])
 def test_what_is_tried_is_what_a_selected_check_needs(checks: list[str], tried: list[str]) -> None:
     assert parse(preflight_checks=checks).tried() == tried
+
+
+def test_what_is_kept_of_urls_with_passwords_can_be_replayed() -> None:
+    url = "https://bob:hunter2@pay.example.org/ping?token=hunter2"
+    service = {"name": "api", "health": url, "depends_on": [url, "postgres://app:hunter2@db1:5432/x"]}
+    rules = policy.parse({"preflight_services": [service], "preflight_network": {"endpoints": {url: {"validate_certs": False}},
+                                                                                 "server_timeouts": [url]}})
+    kept = hostdoc.replayable({}, rules)["policy"]["variables"]
+    assert "hunter2" not in str(kept)
+    hidden = "https://bob:[redacted]@pay.example.org/ping?token=[redacted]"
+    assert policy.parse(kept).probing.network.endpoints == {hidden: {"validate_certs": False}}
+
+
+@pytest.mark.parametrize(("variable", "value", "message"), [
+    ("preflight_services", [{"name": "api", "depends_on": ["tcp://u:hun[ter]2@h:1"]}],
+     "[0] (api): depends_on: 'tcp://u:[redacted]@h:1' is not a URL that can be asked: brackets are for IPv6 addresses alone"),
+    ("preflight_databases", [{"name": "a", "url": "postgres://u:hun[ter]2@h:1"}],
+     "[0] (a): url: 'postgres://u:[redacted]@h:1' is not a URL that can be asked"),
+])
+def test_a_password_with_brackets_is_not_told(variable: str, value: Any, message: str) -> None:
+    with pytest.raises(policy.PolicyError) as caught:
+        policy.parse({variable: value})
+    assert caught.value.faults == [f"{variable}: {message}"]
 
 
 def test_a_task_is_given_the_time_of_an_emulated_host() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.goready.preflight.plugins.module_utils.collect.build import QUICK
 from ansible_collections.goready.preflight.plugins.plugin_utils import toolwork
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 @pytest.mark.parametrize(("line", "words"), [
     ('compile: version "go1.26.4" does not match go tool version "go1.27.3"', "GOROOT names another Go than the one that runs"),
     ("go: cannot find GOROOT directory: /nonexistent", "GOROOT names a folder that is no Go tree"),
+    ("go: creating work dir: stat /none: no such file or directory", "GOTMPDIR names a folder that is not there"),
     ("-mod=foo not supported (can be '', 'mod', 'readonly', or 'vendor')", "GOFLAGS holds what this go does not take"),
     ("go: parsing $GOFLAGS: unknown flag -nosuch", "GOFLAGS holds what this go does not take"),
     ("write /tmp/go-build1/b002/_pkg_.a: no space left on device", "there is no room left"),
@@ -54,6 +56,8 @@ def test_any_output_can_be_read(lines: list[str]) -> None:
     (["/usr/local/go/bin/go", "vet", "./..."], {}, "go vet ./..."),
     (["./program"], {}, "./program"),
     (["/go", "build"], {"GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}, "CGO_ENABLED=0 go build"),
+    (["/go", "build"], {"GOFLAGS": f"{QUICK} -buildvcs=false", "GOARCH": "arm64"}, "GOARCH=arm64 go build"),
+    (["/go", "build"], {"GOFLAGS": f"{QUICK} -gcflags=-l -buildvcs=false"}, "GOFLAGS=-gcflags=-l go build"),
     (["/go", "build"], {"GOFLAGS": "-trimpath -ldflags=-s -buildvcs=false"}, "GOFLAGS='-trimpath -ldflags=-s' go build"),
 ])
 def test_a_command_as_a_person_would_type_it(argv: list[str], env: dict[str, str], text: str) -> None:

@@ -102,6 +102,50 @@ def test_who_waits_for_a_connection_waits_for_what_its_dial_does(dials: dict[str
     assert {one.name: round(one.share, 6) for one in found.states} == expected
 
 
+def stack(cls: str, *frames: tuple[str, str], server: str | None = None) -> dict[str, Any]:
+    return {"class": cls, "frames": [[name, "/src/x.go", 7, origin] for name, origin in frames], "wait": None, "server": server}
+
+
+ROUND_TRIP = ("net/http.(*persistConn).roundTrip", "std")
+
+
+@pytest.mark.parametrize(("helper", "expected"), [
+    pytest.param(stack("select", ROUND_TRIP, ("main.fetch", "own"), ("main.pay.func1", "own")), {"dependency": 1.0}, id="its closure"),
+    pytest.param(stack("select", ROUND_TRIP, ("main.pay.func1.2", "own"), ("golang.org/x/sync/errgroup.(*Group).Go.func1", "dependency")),
+                 {"dependency": 1.0}, id="a closure in its closure, by errgroup"),
+    pytest.param(stack("select", ROUND_TRIP, ("main.payLater.func1", "own")), {"internal": 1.0}, id="another function that begins so"),
+    pytest.param(stack("select", ROUND_TRIP, ("main.poll", "own")), {"internal": 1.0}, id="somebody's loop"),
+    pytest.param(stack("select", ("main.pay.func1", "own")), {"internal": 1.0}, id="a closure that waits for a channel as well"),
+    pytest.param(stack("select", ("net/http.(*Transport).getConn", "std"), ("main.pay.func1", "own")), {"pool": 1.0},
+                 id="its closure waits for a connection of the Transport"),
+])
+def test_who_waits_for_its_goroutines_waits_for_what_they_do(helper: dict[str, Any], expected: dict[str, float]) -> None:
+    waits = stack("wait_group", ("sync.(*WaitGroup).Wait", "std"), ("main.pay", "own"), server="net/http")
+    found = wall.profile([endpoint({"w": waits, "h": helper}, {"w": 10, "h": 3}, {"w": 10, "h": 3})])
+    assert found is not None and found.observations == 20
+    assert {one.name: one.share for one in found.states} == expected
+
+
+def test_a_fan_out_is_divided_as_its_goroutines_are() -> None:
+    groups = {"w": stack("wait_group", ("sync.(*WaitGroup).Wait", "std"), ("main.pay", "own"), server="net/http"),
+              "a": stack("select", ROUND_TRIP, ("main.pay.func1", "own")),
+              "b": stack("lock", ("sync.(*Mutex).Lock", "std"), ("main.pay.func2", "own")),
+              "sleep": stack("sleep", ("time.Sleep", "std"), ("main.wait", "own"), server="net/http")}
+    found = wall.profile([endpoint(groups, {"w": 16, "a": 9, "b": 3, "sleep": 4})])
+    assert found is not None
+    assert [(one.name, one.share, one.where) for one in found.states] == [
+        ("dependency", 0.6, "main.pay.func1 (x.go:7)"), ("lock", 0.2, "main.pay.func2 (x.go:7)"), ("sleep", 0.2, "main.wait (x.go:7)")]
+
+
+def test_who_waits_for_the_leader_of_a_flight_waits_for_what_it_does() -> None:
+    flight = ("golang.org/x/sync/singleflight.(*Group).Do", "dependency")
+    groups = {"w": stack("wait_group", ("sync.(*WaitGroup).Wait", "std"), flight, ("main.price", "own"), server="net/http"),
+              "leader": stack("select", ROUND_TRIP, ("main.price.func1", "own"), flight, ("main.price", "own"), server="net/http")}
+    found = wall.profile([endpoint(groups, {"w": 19, "leader": 1})])
+    assert found is not None and found.observations == 20
+    assert [(one.name, one.share) for one in found.states] == [("dependency", 1.0)]
+
+
 @pytest.mark.parametrize("left_out", [
     pytest.param(group("io", "net.(*conn).Read", "github.com/gorilla/websocket.(*Conn).NextReader"), id="websocket"),
     pytest.param(group("select", "google.golang.org/grpc.(*serverStream).RecvMsg", server="grpc"), id="stream"),

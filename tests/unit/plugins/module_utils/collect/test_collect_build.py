@@ -32,6 +32,7 @@ while [ $# -gt 0 ]; do
 done
 """
 GOFMT = "#!/bin/sh\necho unformatted.txt\n"
+FLAGS = f"{build.QUICK} -buildvcs=false"
 
 
 class Host:
@@ -91,13 +92,13 @@ def test_every_step_of_a_go_that_works(host: Host) -> None:
     assert steps(entry) == {"fmt": 0, "build": 0, "run": 0, "static_build": "unavailable", "vet": 0, "test": 0,
                             "cross_build": "unavailable"}
     assert entry["steps"]["run"]["matched"] and entry["steps"]["fmt"]["matched"]
-    assert entry["steps"]["static_build"]["error"]["message"] == "static: not an ELF file"
+    assert entry["steps"]["static_build"]["error"]["message"] == "program: not an ELF file"
+    assert entry["steps"]["static_build"]["argv"] == entry["steps"]["build"]["argv"] and entry["steps"]["build"]["error"] is None
     assert host.calls() == [
-        "build -o program . CGO_ENABLED=0 GOARCH= GOFLAGS=-buildvcs=false GOROOT= CC=",
-        "build -o static . CGO_ENABLED=0 GOARCH= GOFLAGS=-buildvcs=false GOROOT= CC=",
-        "vet ./... CGO_ENABLED=0 GOARCH= GOFLAGS=-buildvcs=false GOROOT= CC=",
-        "test -count=1 ./... CGO_ENABLED=0 GOARCH= GOFLAGS=-buildvcs=false GOROOT= CC=",
-        "build -o cross . CGO_ENABLED=0 GOARCH=arm64 GOFLAGS=-buildvcs=false GOROOT= CC=",
+        f"build -o program . CGO_ENABLED=0 GOARCH= GOFLAGS={FLAGS} GOROOT= CC=",
+        f"vet . CGO_ENABLED=0 GOARCH= GOFLAGS={FLAGS} GOROOT= CC=",
+        f"test -vet=off -count=1 ./sum CGO_ENABLED=0 GOARCH= GOFLAGS={FLAGS} GOROOT= CC=",
+        f"build -o program . CGO_ENABLED=0 GOARCH=arm64 GOFLAGS={FLAGS} GOROOT= CC=",
     ]
     assert sorted(path.name for path in host.folder.iterdir()) == ["go", "log"]
 
@@ -133,8 +134,9 @@ def test_gofmt(host: Host, text: str | None, rc: int | None, matched: bool, kind
     assert (step["rc"], step["matched"], (step["error"] or {}).get("kind")) == (rc, matched, kind)
 
 
-@pytest.mark.parametrize(("version", "flags"), [("go1.17.13", ""), ("go1.18", "-buildvcs=false"), ("devel go1.28-abc", "-buildvcs=false")])
-def test_an_old_go_knows_no_buildvcs(host: Host, version: str, flags: str) -> None:
+@pytest.mark.parametrize(("version", "flags"), [("go1.17.13", ""), ("go1.20.14", "-buildvcs=false"), ("go1.21.0", FLAGS),
+                                                ("devel go1.28-abc", FLAGS)])
+def test_an_old_go_knows_fewer_flags(host: Host, version: str, flags: str) -> None:
     build.collect_toolchains(host.context(entries=[host.entry(version=version)]))
     assert host.calls()[0] == f"build -o program . CGO_ENABLED=0 GOARCH= GOFLAGS={flags} GOROOT= CC="
 
@@ -156,7 +158,7 @@ class TestSettings:
     def test_flags_are_kept_beside_ours(self, host: Host) -> None:
         build.collect_toolchains(host.context({"GOFLAGS": "-mod=mod"}))
         assert [call for call in host.calls() if "own" in call] == [
-            "build -o own . CGO_ENABLED= GOARCH= GOFLAGS=-mod=mod -buildvcs=false GOROOT= CC="]
+            "build -o own . CGO_ENABLED= GOARCH= GOFLAGS='-gcflags=all=-l -dwarf=false' -mod=mod -buildvcs=false GOROOT= CC="]
 
     def test_what_go_env_w_keeps_counts_and_the_environment_wins(self, host: Host) -> None:
         file = host.folder / "env"
@@ -168,6 +170,13 @@ class TestSettings:
     def test_a_projects_own_files_are_not_tried(self, host: Host, flags: str) -> None:
         (entry,) = build.collect_toolchains(host.context({"GOFLAGS": flags}))
         assert entry["settings"][0]["not_tried"] == "GOFLAGS names files of a project" and entry["settings"][0]["step"] is None
+
+    def test_a_temporary_folder_that_is_not_there(self, host: Host) -> None:
+        (entry,) = build.collect_toolchains(host.context({"GOTMPDIR": "/nowhere/at/all"}))
+        assert entry["settings"][0]["values"] == {"GOTMPDIR": "/nowhere/at/all"}
+        assert entry["steps"]["build"]["rc"] == 0 and host.calls()[-2].startswith("build -o own .")
+        (entry,) = build.collect_toolchains(host.context({"GOTMPDIR": str(host.folder)}))
+        assert entry["settings"] == []
 
     def test_a_goroot_that_names_this_tree_changes_nothing(self, host: Host) -> None:
         (entry,) = build.collect_toolchains(host.context({"GOROOT": str(host.root)}))
@@ -211,7 +220,7 @@ class TestCgo:
     def test_the_program_is_run(self, host: Host) -> None:
         (entry,) = build.collect_toolchains(host.context({"CC": "mycc", "CGO_CFLAGS": "-O2", "SECRET": "x"}))
         step = entry["steps"]["cgo"]
-        assert step["env"] == {"CC": "mycc", "CGO_CFLAGS": "-O2", "CGO_ENABLED": "1", "GOFLAGS": "-buildvcs=false"}
+        assert step["env"] == {"CC": "mycc", "CGO_CFLAGS": "-O2", "CGO_ENABLED": "1", "GOFLAGS": FLAGS}
         assert step["run"] == {"rc": 0, "output": ["goready: cgo works"], "error": None, "matched": True}
 
 
@@ -241,6 +250,39 @@ class TestWhichGo:
     def test_one_that_does_not_start(self, host: Host, runs: bool | None, kind: str) -> None:
         (entry,) = build.collect_toolchains(host.context(entries=[host.entry(runs=runs, error="Exec format error")]))
         assert entry["error"] == {"kind": kind, "message": "Exec format error"} and entry["steps"] == {}
+
+
+class TestSeveral:
+    def two(self, host: Host) -> Context:
+        return host.context(entries=[host.entry(), host.entry(goroot="/opt/go", version="go1.26.4", found_by=["/opt/go"])],
+                            options={"toolchains": "all", "cgo": "absent"})
+
+    def test_what_matters_most_of_each_comes_first(self, host: Host) -> None:
+        entries = build.collect_toolchains(self.two(host))
+        assert [steps(entry)["test"] for entry in entries] == [0, 0]
+        assert [call.split(" ", 1)[0] + call.split("GOARCH=")[1][:5] for call in host.calls()] == [
+            "build GOFL", "vet GOFL", "test GOFL", "build GOFL", "vet GOFL", "test GOFL", "buildarm64", "buildarm64"]
+        assert sorted(path.name for path in host.folder.iterdir()) == ["go", "log"]
+
+    def test_where_there_is_room_for_one_at_a_time(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+        enter = scratch.Folder.__enter__
+
+        def refused(folder: scratch.Folder) -> scratch.Folder:
+            if [path for path in host.folder.iterdir() if path.name.startswith("goready-scratch-")]:
+                raise scratch.Unusable("room", "it is taken")
+            return enter(folder)
+
+        monkeypatch.setattr(scratch.Folder, "__enter__", refused)
+        entries = build.collect_toolchains(self.two(host))
+        assert [entry["error"] for entry in entries] == [None, None]
+        assert [steps(entry)["test"] for entry in entries] == [0, 0]
+        assert ["GOARCH=arm64" in call for call in host.calls()] == [False, False, False, True] * 2
+
+    def test_one_that_cannot_be_tried_leaves_the_others(self, host: Host) -> None:
+        context = self.two(host)
+        context.shared["toolchain.toolchains"][0]["runs"] = False
+        first, second = build.collect_toolchains(context)
+        assert first["error"]["kind"] == "broken" and steps(second)["cross_build"] == "unavailable"
 
 
 class TestBounds:

@@ -358,7 +358,20 @@ def test_redirects_are_followed_to_declared_hosts_only(listener):
     assert hops[1]["to"].endswith("/end?password=[redacted]")
     away = listener("http", status=302, location="http://192.0.2.1/x")
     hops = one(f"http://127.0.0.1:{away.port}/", samples=1)["addresses"][0]["redirects"]
-    assert hops == [{"status": 302, "to": "http://192.0.2.1/x", "followed": False, "reason": "192.0.2.1 is not declared"}]
+    assert hops == [{"status": 302, "to": "http://192.0.2.1/x", "followed": False, "reason": "http://192.0.2.1/x is not declared"}]
+
+
+def test_a_server_elsewhere_does_not_choose_what_a_declared_one_is_asked(listener):
+    """127.0.0.1 and localhost are two hosts: what the one says of the other is followed to a declared URL, and to nothing else of it."""
+    inner = listener("http", status=204)
+    declared = f"http://127.0.0.1:{inner.port}/healthz"
+    outer = {path: f"http://localhost:{listener('http', status=302, location=f'http://127.0.0.1:{inner.port}{path}').port}/"
+             for path in ("/healthz", "/quit")}
+    found = {endpoint["url"]: [hop for address in endpoint["addresses"] for hop in address["redirects"]]
+             for endpoint in ask(declared, *outer.values(), samples=1)}
+    assert [hop["followed"] for hop in found[outer["/healthz"]]] == [True]
+    assert [(hop["followed"], hop["reason"]) for hop in found[outer["/quit"]]] == [
+        (False, f"http://127.0.0.1:{inner.port}/quit is not declared")]
 
 
 def test_redirects_have_a_limit(listener):

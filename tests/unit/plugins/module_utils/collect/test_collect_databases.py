@@ -8,7 +8,9 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -152,7 +154,8 @@ def test_mariadb_reads_its_statements_and_no_option_file(programs, tmp_path):
     assert (server["error"], server["client"], server["lock_waits"][0]["kind"]) == (None, "mariadb 10.11.19", "row")
     argv, environment, stdin = programs.call("mariadb")
     # The first option decides which files are read; "localhost" without a protocol would be the socket.
-    assert argv[0] == "--no-defaults" and {"--protocol=tcp", "--host=localhost", "--skip-ssl-verify-server-cert"} <= set(argv)
+    assert argv[0] == "--no-defaults"
+    assert {"--local-infile=0", "--protocol=tcp", "--host=localhost", "--skip-ssl-verify-server-cert"} <= set(argv)
     assert SECRET not in " ".join(argv) + stdin and environment["MYSQL_PWD"] == SECRET
     assert stdin.startswith("select 'limit1' as '@goready-preflight';\n")
 
@@ -175,6 +178,41 @@ def test_option_files_of_mysql(tmp_path, one, credentials, expected):
     (tmp_path / ".my.cnf").write_text("[client]\npassword=x\n")
     (job,), _broken = databases.jobs([one], [], credentials)
     assert databases.mysql_arguments(job, str(tmp_path), "")[0] == (expected % tmp_path if "%" in expected else expected)
+
+
+def test_no_password_of_an_option_file_is_shown_to_a_server_of_depends_on(tmp_path):
+    (tmp_path / ".my.cnf").write_text("[client]\npassword=x\n")
+    (job,), _broken = databases.jobs([], [{"name": "api", "depends_on": ["mysql://root@db9/shop"]}], [])
+    assert databases.mysql_arguments(job, str(tmp_path), "")[0] == "--no-defaults"
+
+
+def runs(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"  # nobody may wait for it in a container
+    except OSError:
+        return False
+
+
+def test_a_client_outlives_a_killed_module_for_some_seconds_only(programs, tmp_path):
+    """redis-cli waits for ever for a server that accepts and says nothing."""
+    mark = tmp_path / "pid"
+    programs("redis-cli", before="open(%r, 'w').write(str(os.getpid())); import time; time.sleep(60)" % str(mark),
+             version="redis-cli 7.0.15")
+    code = ("import sys; from ansible_collections.goready.preflight.plugins.module_utils.collect import databases as d\n"
+            "from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context\n"
+            "d._FOLDERS = (%r, '/usr/bin', '/bin')\n"
+            "d.collect_servers(Context(active={'budget': 60, 'databases': [%r]}, timeout=30))" % (
+                str(tmp_path / "bin"), declared("cache", "redis://127.0.0.1:1", timeout=1)))
+    module = subprocess.Popen([sys.executable, "-c", code])
+    end = time.monotonic() + 20
+    while not (mark.exists() and mark.read_text()) and time.monotonic() < end:
+        time.sleep(0.02)
+    module.kill()
+    module.wait()
+    pid = int(mark.read_text())
+    while runs(pid) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not runs(pid)
 
 
 def test_redis_cli_is_asked_twice_in_one_run(programs):

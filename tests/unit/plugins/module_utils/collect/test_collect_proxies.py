@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -287,9 +290,27 @@ def test_a_netrc_that_is_a_link_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("machine a.example login u password p\n")
     (tmp_path / ".netrc").symlink_to(tmp_path / "other")
     made = context()
-    assert proxies.logins_of(made, {"HOME": str(tmp_path)}) == ""
-    assert proxies.logins_of(made, {"HOME": "/none", "NETRC": str(tmp_path / "other")}) == "machine a.example login u password p\n"
-    assert proxies.logins_of(made, {}) == ""
+    assert proxies.logins_of(made, {"HOME": str(tmp_path)}, "root") == ""
+    assert proxies.logins_of(made, {"HOME": "/none", "NETRC": str(tmp_path / "other")}, "root") == "machine a.example login u password p\n"
+    assert proxies.logins_of(made, {}, "root") == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root reads with another's rights")
+def test_who_names_a_file_has_its_credentials_sent_only_if_they_may_be_read() -> None:
+    """NETRC=/root/.netrc in the profile of who builds, with an HTTP proxy and a CA of the same hand."""
+    made = context()
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own is closed to others
+        os.chmod(folder, 0o755)
+        path = Path(folder) / "netrc"
+        path.write_text("machine a.example login u password p\n")
+        path.chmod(0o600)
+        assert proxies.logins_of(made, {"NETRC": str(path)}, "nobody") == ""
+        assert proxies.logins_of(made, {"NETRC": str(path)}, "root") == "machine a.example login u password p\n"
+        entry = setting("login", "nobody", source="user_file", where=f"{path}:1", GOPROXY="https://ci:[redacted]@127.0.0.1:1/go")
+        path.write_text("GOPROXY=https://ci:wordofci@127.0.0.1:1/go\n")
+        assert proxies.raw_value(made, entry, "GOPROXY", {}) == "https://ci:[redacted]@127.0.0.1:1/go"
+        path.chmod(0o644)
+        assert proxies.raw_value(context(), entry, "GOPROXY", {}) == "https://ci:wordofci@127.0.0.1:1/go"
 
 
 @pytest.mark.parametrize(("value", "version", "word"), [

@@ -108,6 +108,24 @@ def test_how_a_server_ends_it(behave: Callable[[socket.socket, bytes], None], he
     assert len(one.heard) == 2
 
 
+def endless(client: socket.socket, data: bytes) -> None:
+    client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    try:
+        while True:
+            client.sendall(bytes(1 << 20))
+    except OSError:
+        pass
+
+
+def test_an_answer_without_end_keeps_no_processor_busy() -> None:
+    with server(endless) as one:
+        begun = time.process_time()
+        (entry,) = ask(one.url)
+        used = time.process_time() - begun
+    assert (entry["headers"]["closed_after"], entry["headers"]["status"]) == (None, 200)
+    assert used < 0.3 * entry["headers"]["waited"]
+
+
 def test_what_is_sent() -> None:
     target = httpprobe.parse_url("http://user:secret@127.0.0.1:8080/health?deep=1")
     assert timeouts.head(target) == (b"GET /health?deep=1 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: goready-preflight\r\n"

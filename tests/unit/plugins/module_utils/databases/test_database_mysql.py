@@ -139,6 +139,8 @@ FAILURES = {
                             "system error: 110", False, "timeout",
                             "Lost connection to server at 'handshake: reading initial communication packet', system error: 110 "
                             "(error 2013)"),
+    "a server that hangs up": ("ERROR 2013 (HY000): Lost connection to server at 'reading authorization packet', system error: 115", True,
+                               "closed", "Lost connection to server at 'reading authorization packet', system error: 115 (error 2013)"),
     "wrong password": ("ERROR 1045 (28000): Access denied for user 'mon'@'localhost' (using password: YES)", True, "auth",
                        "Access denied for user 'mon'@'localhost' (error 1045)"),
     "this host": ("ERROR 1130 (HY000): Host '10.0.0.5' is not allowed to connect to this MariaDB server", True, "denied",

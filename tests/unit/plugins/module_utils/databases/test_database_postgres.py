@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 from ansible_collections.goready.preflight.plugins.module_utils.databases import postgres
-from ansible_collections.goready.preflight.plugins.module_utils.databases.target import Answers
+from ansible_collections.goready.preflight.plugins.module_utils.databases.target import Answers, number
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,6 +105,13 @@ STANDBYS = {
     "fed from an archive": (standby(receiver=False, bytes=None, streams=False), None, (
         "archive", 3600.0, "the age of the last commit that was replayed")),
 }
+
+
+def test_a_number_without_end_keeps_nobody_busy():
+    begun = time.process_time()
+    found = postgres.answers('{"q": "limits", "v": {"max_connections": %s}}\n{"q": "login", "v": "mon"}' % ("9" * 2_000_000), "")
+    assert time.process_time() - begun < 1
+    assert (number(found.values["limits"]["max_connections"]), found.values["login"]) == (None, "mon")
 
 
 @pytest.mark.parametrize(("answers", "replayed", "expected"), STANDBYS.values(), ids=STANDBYS)

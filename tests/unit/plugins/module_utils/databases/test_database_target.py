@@ -15,10 +15,10 @@ URLS = {
     "a password in the URL": ("postgres://app:p%40ss@DB1/orders", "", ("postgres", "db1:5432", "app", "p@ss", "orders", "db1:5432/orders")),
     "several hosts": ("postgres://a:5432,b:5433/orders", "", ("postgres", "a:5432,b:5433", "", "", "orders", "a:5432,b:5433/orders")),
     "IPv6": ("postgres://[2001:db8::1]:5432/orders", "", ("postgres", "[2001:db8::1]:5432", "", "", "orders", "[2001:db8::1]:5432/orders")),
-    "a socket beside the URL": ("postgres:///orders", "/run/postgresql", ("postgres", "/run/postgresql", "", "", "orders",
-                                                                           "/run/postgresql/orders")),
-    "a socket in the URL": ("postgres:///orders?host=/run/postgresql", "", ("postgres", "/run/postgresql", "", "", "orders",
-                                                                             "/run/postgresql/orders")),
+    "a socket beside the URL": (
+        "postgres:///orders", "/run/postgresql", ("postgres", "/run/postgresql", "", "", "orders", "/run/postgresql/orders")),
+    "a socket in the URL": (
+        "postgres:///orders?host=/run/postgresql", "", ("postgres", "/run/postgresql", "", "", "orders", "/run/postgresql/orders")),
     "mysql": ("mysql://app@db1/shop", "", ("mysql", "db1:3306", "app", "", "shop", "db1:3306/shop")),
     "mariadb": ("mariadb://db1", "", ("mysql", "db1:3306", "", "", "", "db1:3306")),
     "mysql's socket": ("mysql://app@localhost/shop?socket=/run/mysqld/mysqld.sock", "", (
@@ -84,7 +84,8 @@ def test_words_are_one_printable_line_within_their_limit(text, limit):
 
 
 NUMBERS = {"text": ("12", 12.0), "float": (1.5, 1.5), "null": (None, None), "a word": ("many", None), "truth": (True, None),
-           "infinity": (float("inf"), None), "nan": ("NaN", None), "huge": ("1e300", None)}
+           "infinity": (float("inf"), None), "nan": ("NaN", None), "huge": ("1e300", None),
+           "huge and whole": (10 ** 400, None)}
 
 
 @pytest.mark.parametrize(("value", "expected"), NUMBERS.values(), ids=NUMBERS)

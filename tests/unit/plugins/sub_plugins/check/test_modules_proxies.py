@@ -183,9 +183,9 @@ def test_what_the_budget_cut_off_is_unknown(load: Load, judge: Judge, check: str
     assert result.status == "unknown" and cut["message"] in result.reason
 
 
-@pytest.mark.parametrize(("kind", "goauth", "status"), [("http_401", "netrc", "fail"), ("http_401", "program", "unknown"), ("http2",
-    "netrc", "unknown"),
-                                                        ("unsupported", "netrc", "unknown"), ("certificate", "netrc", "fail")])
+@pytest.mark.parametrize(("kind", "goauth", "status"), [
+    ("http_401", "netrc", "fail"), ("http_401", "program", "unknown"), ("http2", "netrc", "unknown"), ("unsupported", "netrc", "unknown"),
+    ("certificate", "netrc", "fail")])
 def test_what_this_collection_cannot_ask_is_unknown(load: Load, judge: Judge, kind: str, goauth: str, status: str) -> None:
     facts = load("refused")
     (chain,) = facts["proxies"]["chains"]

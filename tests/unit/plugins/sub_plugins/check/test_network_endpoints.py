@@ -67,7 +67,9 @@ ENDPOINT = {
     "http://127.0.0.1:7005": ("pass", "high", "It connects in 0.2 ms and answers 302."),
     DUAL: ("fail", "medium", "The IPv6 address [2001:db8:60::dead]:7001 of dual.lab.test is dead while the other works (no connection "
                              "within 3 s); a Go client waits 300 ms for it before it tries IPv4, on every new connection."),
-    TWO: ("fail", "medium", "The IPv4 address 127.0.1.1:7001 of two.lab.test is dead while the other works (no connection within 3 s)."),
+    # Which of the two a DNS server names first is chance.
+    TWO: ("fail", "high", "The IPv4 address 127.0.1.1:7001 of two.lab.test is dead while the other works (no connection within 3 s); a Go "
+                          "client that tries it first waits 15 s (net/http's default of 30 s over 2 addresses)."),
     "http://nosuch.lab.test:1/": ("notapplicable", "high", "Its name is not found (network.dns judges that)."),
     "https://secure.lab.test:7001": ("fail", "high", "The connection to secure.lab.test:7001 ends in the TLS handshake: no TLS handshake "
                                                      "within 3 s."),
@@ -282,12 +284,32 @@ def test_an_address_that_refuses_at_once(addresses, status, severity):
     assert (found.status, found.severity) == (status, severity) and "waits" not in found.reason
 
 
-def test_a_dead_address_that_costs_seconds_is_high():
-    facts, one = only(TWO)
-    one["addresses"].sort(key=lambda address: address["ok"])
+@pytest.mark.parametrize(("url", "changed", "begin"), [
+    (TWO, {}, "Mend the address, or take it out of the name."),
+    (DUAL, {}, "Mend the address, or take it out of the name (its AAAA record"),
+    ("http://127.0.0.1:7002", {}, "It is there and answers with an error"),
+    ("http://127.0.0.1:7004", {"ok": 4, "errors": [{"phase": "first_byte", "kind": "reset", "message": "connection reset", "count": 1}]},
+     "Some connections are served and others are not"),
+], ids=["dead IPv4", "dead IPv6", "5xx", "one of five reset"])
+def test_the_first_thing_to_do_fits_the_finding(url, changed, begin):
+    facts, one = only(url)
+    one["addresses"][0].update(changed)
+    assert result(facts, network.endpoint).remediation.hint.startswith(begin)
+
+
+@pytest.mark.parametrize(("ok", "severity"), [(4, "medium"), (3, "medium"), (2, "high")], ids=["one", "two", "three of five"])
+def test_what_fails_more_often_than_not_is_high(ok, severity):
+    facts, one = only("http://127.0.0.1:7004")
+    one["addresses"][0].update(ok=ok, errors=[{"phase": "first_byte", "kind": "reset", "message": "connection reset", "count": 5 - ok}])
     assert told(result(facts, network.endpoint)) == (
-        "fail", "high", "The IPv4 address 127.0.1.1:7001 of two.lab.test is dead while the other works (no connection within 3 s); a Go "
-                        "client that tries it first waits 15 s (net/http's default of 30 s over 2 addresses).")
+        "fail", severity, f"{5 - ok} of 5 connections to 127.0.0.1:7004 failed (first byte: connection reset); none should.")
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["the good one first", "the dead one first"])
+def test_a_dead_address_that_costs_seconds_is_high_wherever_it_stands(first):
+    facts, one = only(TWO)
+    one["addresses"].sort(key=lambda address: address["ok"], reverse=not first)
+    assert told(result(facts, network.endpoint)) == ENDPOINT[TWO]
 
 
 def test_a_family_without_a_route_is_no_finding():

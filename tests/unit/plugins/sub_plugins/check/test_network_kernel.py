@@ -51,8 +51,8 @@ def test_a_healthy_host_is_silent() -> None:
     results = [one for check in CHECKS for one in judge(check, HEALTHY)]
     assert {one.status for one in results} == {"pass", "notapplicable"}
     assert lines(judge(network.listen_overflow, HEALTHY)) == {
-        "api": ("pass", "high", "No connection was dropped within 4 s; at most 0 waited to be accepted at [::]:8081 (backlog 4096)."),
-        "node": ("pass", "high", "No connection was dropped within 4 s; at most 0 waited to be accepted at [::]:9100 (backlog 4096)."),
+        "api": ("pass", "high", "No connection was dropped within 4 s; none had to wait to be accepted."),
+        "node": ("pass", "high", "No connection was dropped within 4 s; none had to wait to be accepted."),
         "": ("pass", "high", "No listener in this host's network dropped a connection within 4 s."),
     }
 

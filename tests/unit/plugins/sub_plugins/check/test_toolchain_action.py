@@ -32,9 +32,10 @@ def ended(step: str, **error: str) -> dict[str, Any]:
 
 
 BUDGET = {"kind": "budget", "message": "the budget of 60 s (preflight_budget) was used up"}
-NOTHING_BUILT = {f"{STEPS}/{name}": {"argv": [], "rc": None, "seconds": 0.0, "output": [], "memory": 0, "env": {}, "elf": None, "error": {
-    "kind": "build", "message": "not tried, because nothing is built"}} for name in ("run", "vet", "test", "static_build", "cross_build",
-    "cgo")}
+NOTHING_BUILT = {
+    f"{STEPS}/{name}": {"argv": [], "rc": None, "seconds": 0.0, "output": [], "memory": 0, "env": {}, "elf": None,
+                        "error": {"kind": "build", "message": "not tried, because nothing is built"}}
+    for name in ("run", "vet", "test", "static_build", "cross_build", "cgo")}
 
 
 def row(check: str, status: str, reason: str, edits: Mapping[str, Any] | None = None, *, id: str = "", hint: str = "", evidence: str = "",
@@ -185,8 +186,8 @@ ROWS = [
 
 
 @pytest.mark.parametrize("options", ROWS)
-def test_action(options: Mapping[str, Any], recorded: Callable[..., dict[str, Any]], judge: Callable[..., dict[str,
-    engine.Result]]) -> None:
+def test_action(options: Mapping[str, Any], recorded: Callable[..., dict[str, Any]],
+                judge: Callable[..., dict[str, engine.Result]]) -> None:
     facts = recorded("build/host.json", options["edits"])
     steps = facts["build"]["toolchains"][0]["steps"]
     reason = options["reason"].format(**{name: f"{step['seconds']:.1f}" for name, step in steps.items()})
