@@ -51,7 +51,8 @@ def test_report_json_fits_its_schema() -> None:
 
 def test_the_page_has_the_cause_its_share_the_first_step_and_what_was_excluded() -> None:
     text = words_of(build(explained.documents()))
-    for words in ("Why would a request time out here? 2 services", "62 %", "410 ms", "Likely follows from transactions left open in the database.",
+    for words in ("Why would a request time out here? 2 services", "62 %", "410 ms",
+                  "Likely follows from transactions left open in the database.",
                   "First End them: SELECT pg_terminate_backend(812);",
                   "Name resolution of pay.example.org takes 1.2 ms of a request of 660 ms.",
                   "A request took 660 ms in the mean of 1,520 requests", "main.(*shop).order (order.go:41)",
