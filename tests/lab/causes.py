@@ -48,23 +48,26 @@ class Cause:
     rate: int = 20
 
 
+# What a service that answers late itself brings with it: its health URL is late as well.
+LATE = ("services.healthy", "network.endpoint", "network.endpoint_latency")
+
 CAUSES = {
     "slow-dns": Cause("dep", "dns", ("network.dns", "network.endpoint_latency"), r"pay\.lab\.test"),
     "slow-tls": Cause("dep", "tls", ("network.endpoint_latency",), r"pay\.lab\.test"),
     # The last of the host dep before the service is begun anew: what it dials may hang for two minutes.
     "dead-ipv6": Cause("dep", "dead_address", ("network.endpoint",), r"pay\.lab\.test", ("network.endpoint_latency",)),
-    "backlog": Cause("app", "accept_queue", ("network.listen_overflow",), r"shop", ("services.healthy", "network.retransmits"),
+    "backlog": Cause("app", "accept_queue", ("network.listen_overflow",), r"shop", (*LATE, "network.retransmits"),
                      cause="backlog", flags="-backlog 1 -accept 200ms"),
     "descriptors": Cause("app", "descriptors", ("limits.nofile_headroom",), r"shop",
-                         ("limits.nofile_configured", "limits.nofile_lowered", "services.healthy", "pprof.available"),
+                         ("limits.nofile_configured", "limits.nofile_lowered", "pprof.available", *LATE),
                          cause="files", flags="-files 64 -spare 3", lines=("LimitNOFILE=64",)),
     "pool": Cause("app", "pool", ("databases.pool_wait",), r"shop", cause="pool"),
     "idle-transactions": Cause("app", "database_idle", ("databases.idle_in_transaction", "databases.lock_wait"), r"stock",
                                ("databases.lock_wait", "databases.pool_wait"), cause="idle-tx"),
     "lock": Cause("app", "lock", ("goroutines.blocked",), r"shop", cause="lock", flags="-hold 60ms"),
-    "collector": Cause("app", "gc", ("memory.gc_cpu", "memory.gc_pause_p99"), r"shop", cause="gc"),
+    "collector": Cause("app", "gc", ("memory.gc_cpu", "memory.gc_pause_p99"), r"shop", LATE, cause="gc"),
     # The only one that a machine without the controller cannot have as it is: see Quota.
-    "cpu-quota": Cause("app", "cpu_quota", ("limits.gomaxprocs",), r"shop"),
+    "cpu-quota": Cause("app", "cpu_quota", ("limits.gomaxprocs",), r"shop", LATE),
     "ports": Cause("app", "ports", ("network.conntrack",), r":443$", ("network.endpoint",)),
     "slow-proxy": Cause("dep", "module_proxy", ("modules.proxy_latency",), r"proxy\.lab\.test"),
 }
