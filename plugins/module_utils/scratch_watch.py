@@ -28,7 +28,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 import tempfile
 import time
 from typing import Any, Deque, Dict, Iterator, List, Optional, Tuple
@@ -489,4 +488,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    sys.exit(0)

@@ -34,7 +34,7 @@ def packed(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> io.By
     (FINE, "list", "example.org/fine/@v/list"), (FINE, "latest", "example.org/fine/@latest"),
     (FINE, "info", "example.org/fine/@v/v1.1.0.info"), (UPPER, "list", "github.com/!azure/azure-sdk/@v/list"),
     (UPPER, "zip", "github.com/!azure/azure-sdk/@v/v1.0.0-!r!c1.zip"),
-], ids=lambda value: str(value))
+], ids=str)
 def test_file_of(module: Module, what: str, path: str) -> None:
     assert goproxyproto.file_of(module, what) == path
 

@@ -22,8 +22,8 @@ ACTION = [one for one in engine.checks_of(toolchain) if one.profile == "standard
 AGAIN = "Install the toolchain again from an archive"
 
 
-def edited(step: Mapping[str, Any], /, **values: Any) -> dict[str, Any]:
-    return {**step, **values}
+def edited(base: Mapping[str, Any], /, **values: Any) -> dict[str, Any]:
+    return {**base, **values}
 
 
 def ended(step: str, **error: str) -> dict[str, Any]:
