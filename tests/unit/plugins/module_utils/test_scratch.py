@@ -301,7 +301,7 @@ def test_only_root_builds_as_others(monkeypatch: pytest.MonkeyPatch) -> None:
     one = scratch.Folder(Context(), user="nobody")
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(scratch.Unusable, match="only root can build as the user nobody") as caught:
-        with one:  # noqa: SIM117 - two in one line look like a tuple
+        with one:
             pass
     assert caught.value.error["kind"] == "permission"
 
