@@ -53,7 +53,8 @@ class State:
 
 @dataclass(frozen=True)
 class Profile:
-    """``observations``: requests seen at work, over all samples; ``handlers``: how many at a time, the mean."""
+    """``observations``: requests seen at work, over all samples; ``handlers``: how many at a time, the mean. ``gone``: the part of
+    them (0..1) whose client has hung up, see :func:`_gone`."""
 
     seconds: float
     samples: int
@@ -61,6 +62,7 @@ class Profile:
     handlers: float
     states: tuple[State, ...]
     streams: int = 0
+    gone: float = 0.0
 
     @property
     def enough(self) -> bool:
@@ -114,6 +116,7 @@ _DISK = re.compile(r"^os\.(?:\(\*File\)\.|\(\*Root\)\.|[A-Z])|^io/ioutil\.|^path
 _STREAM = re.compile(r"(?:^|/)(?:github\.com/(?:gorilla|coder)/websocket|nhooyr\.io/websocket|github\.com/gobwas/ws"
                      r"|golang\.org/x/net/websocket)[/.]|(?:^|/)google\.golang\.org/grpc\.\(\*serverStream\)\.RecvMsg")
 _OURS = re.compile(r"^net/http/pprof\.|^runtime/pprof\.")  # who answers the very question
+_READER = "net/http.(*connReader).backgroundRead"
 _TIMEOUT_HANDLER = "net/http.(*timeoutHandler).ServeHTTP"  # its handler runs in another goroutine, which is counted
 
 _FLIGHT = re.compile(r"(?:^|/)singleflight\.\(\*Group\)\.(?:Do|doCall)")
@@ -177,7 +180,7 @@ def profile(endpoints: Iterable[Mapping[str, Any]]) -> Profile | None:
         rows = places.setdefault(state, {})
         rows[place] = rows.get(place, 0.0) + seen
 
-    total = 0
+    total, served, read = 0, 0, 0
     samples, seconds, streams, found = 0, 0.0, 0, False
     for endpoint in endpoints:
         taken = [one for one in _items(endpoint.get("samples")) if isinstance(one.get("counts"), Mapping)]
@@ -195,6 +198,7 @@ def profile(endpoints: Iterable[Mapping[str, Any]]) -> Profile | None:
             frames = _frames(group)
             functions = [one[0] for one in frames]
             cls = str(group.get("class") or "other")
+            read += seen if _READER in functions else 0
             if any(_DIAL.search(one) for one in functions):
                 dials[state_of(cls, functions)] += seen
             elif not group.get("server"):
@@ -206,6 +210,7 @@ def profile(endpoints: Iterable[Mapping[str, Any]]) -> Profile | None:
                 continue
             one_group = _Group(state_of(cls, functions), seen, frames)
             total += seen
+            served += seen if group.get("server") == "net/http" else 0
             if one_group.state == "internal":
                 waiting.append(one_group)
                 continue
@@ -235,7 +240,17 @@ def profile(endpoints: Iterable[Mapping[str, Any]]) -> Profile | None:
     states = tuple(sorted((
         State(key, value / total, value, _most(places.get(key)), http.get(key, 0.0) / total) for key, value in shares.items()),
         key=lambda one: (-one.share, one.name))) if total else ()
-    return Profile(seconds, samples, total, total / max(1, samples), states, streams)
+    return Profile(seconds, samples, total, total / max(1, samples), states, streams, _gone(served, read, total))
+
+
+def _gone(served: int, read: int, total: int) -> float:
+    """The part of the requests at work whose client has hung up, at most.
+
+    Beside every handler of HTTP/1 a goroutine reads from its connection, and ends when the client does (net/http,
+    connReader.backgroundRead): handlers without one work for nobody. It begins when the request's body has been read to its end,
+    so that a handler that leaves a body alone has none either.
+    """
+    return min(1.0, max(0, served - read) / total) if total else 0.0
 
 
 class _Group:

@@ -22,6 +22,7 @@ HEAVY_GC, GREEDY_GC = 0.25, 0.4
 RECORDED = 5
 # Threads that wait for a CPU this many times as long as they run, one of them at any time at least, slow all that a request does.
 CROWDED = 2.0
+GONE = 0.25        # of the requests at work: those whose client has hung up
 _SLOW_ALL = frozenset(("cpu", "lock", "unhealthy", "internal", "pool", "dns", "connect", "tls", "first_byte", "dependency", "database"))
 
 
@@ -352,6 +353,10 @@ def _seen(view: View) -> Iterator[Candidate]:
     parts = ", ".join(f"{percent(one.share)} for {wall.WORDS.get(one.name, one.name)}" for one in seen.states[:4])
     view.measured.append(f"Requests at work: {seen.handlers:.1f} at a time, seen {plural(seen.observations, 'time')} in "
                          f"{seen.seconds:.0f} s; they waited {parts}.")
+    if seen.gone >= GONE and seen.gone * seen.observations >= wall.OBSERVATIONS / 2:
+        view.measured.append(
+            f"Up to {percent(seen.gone)} of the requests at work go on though their client has hung up (or left a body that nobody "
+            "reads): pass the request's context to what they call.")
     if not view.endpoints:
         for state, check in (("dns", "network.dns"), ("connect", "network.endpoint_latency"), ("tls", "network.endpoint_latency")):
             yield from _by_profile(view, state, check, f"Requests wait for {wall.WORDS[state]}",

@@ -49,6 +49,9 @@ def seen(**states: int) -> dict[str, Any]:
     }
     groups = {name: {"class": functions[name][0], "frames": [[functions[name][1], "/x.go", 1, "std"], ["main.handle", "/m.go", 9, "own"]],
                      "wait": None, "server": "net/http"} for name in states}
+    groups["reader"] = {"class": "io", "wait": None, "server": None,
+                        "frames": [["net/http.(*connReader).backgroundRead", "/x.go", 1, "std"]]}
+    states["reader"] = sum(states.values())
     return {"service": "api", "container": None, "pid": 812, "seconds": 4.8, "groups": groups, "mutex": None, "error": None,
             "samples": [{"clock": float(number), "total": 50, "counts": dict(states)} for number in range(10)]}
 
@@ -689,3 +692,18 @@ def test_every_candidate_is_placed_once_and_behind_its_cause(found: list[base.Ca
     assert sorted(map(id, found)) == sorted(id(one) for one, _behind in placed)
     for index, (one, behind) in enumerate(placed):
         assert not behind or any(other.cause == behind and base.brings(other, one) for other, _behind in placed[:index])
+
+
+@pytest.mark.parametrize(("readers", "said"), [(12, False), (10, False), (3, True), (0, True)])
+def test_requests_whose_client_has_hung_up_are_told_and_are_no_cause(readers: int, said: bool) -> None:
+    facts = healthy()
+    entry = seen(internal=12)
+    for one in entry["samples"]:
+        one["counts"]["reader"] = readers
+    facts["wall"] = {"endpoints": [entry]}
+    found = explained(facts)
+    told = [line for line in found["measured"] if "hung up" in line]
+    assert [line.split(":")[0] for line in told] == ([
+        f"Up to {(12 - readers) / 12:.0%} of the requests at work go on though their client has hung up (or left a body that nobody reads)"
+        .replace("%", " %")] if said else [])
+    assert "hung up" not in str(found["ranked"])

@@ -173,6 +173,15 @@ def test_how_much_was_seen(endpoints: list[dict[str, Any]], expected: tuple[int,
     assert (None if found is None else (found.samples, found.observations, found.enough)) == expected
 
 
+def test_a_handler_without_a_reader_works_for_nobody() -> None:
+    reader = group("io", "net.(*conn).Read", "net/http.(*connReader).backgroundRead", server=None, own=False)
+    groups = {"work": group("running"), "h2": group("running", server="http2"), "reader": reader}
+    assert wall.profile([endpoint(groups, *[{"work": 10, "reader": 4}] * 3)]).gone == pytest.approx(0.6)
+    assert wall.profile([endpoint(groups, *[{"work": 10, "reader": 11}] * 3)]).gone == 0  # one reads for who asks for this very profile
+    assert wall.profile([endpoint(groups, *[{"h2": 10}] * 3)]).gone == 0  # HTTP/2 has one reader a connection
+    assert wall.profile([endpoint(groups, {})]).gone == 0
+
+
 def test_of_service_knows_containers_apart() -> None:
     plain, inside = endpoint({}), endpoint({}, container={"runtime": "podman", "id": "0123"})
     other = {**endpoint({}), "service": "web"}
