@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.goready.preflight.plugins.plugin_utils import dialing, engine, wall
+from ansible_collections.goready.preflight.plugins.plugin_utils import dialing, engine, wall, watched
 from ansible_collections.goready.preflight.plugins.plugin_utils.causes.base import (
     COST, FAILS, MEASURED, NATURE_COST, NEVER, NOTE, SHARE, UNMEASURED, Candidate, View, from_result, grave, hint, is_cause, items, kind,
     listed, mapping, median, message, milliseconds, number, percent, place, plural, proof, stands, text, whole, words,
@@ -375,14 +375,18 @@ def _timeouts(view: View) -> Iterator[Candidate]:
             continue
         for part, name in (("headers", "ReadHeaderTimeout"), ("body", "ReadTimeout")):
             seen = mapping(one.get(part))
-            closed, waited = number(seen.get("closed_after")), number(seen.get("waited"))
-            if closed is not None:
-                view.measured.append(f"{url}: a client that sends its {part} slowly is given up after {closed:.1f} s.")
-            elif waited and not seen.get("error"):
+            patience, seconds = watched.server_timeout({
+                "error": seen.get("error"), "closed_after": number(seen.get("closed_after")), "waited": number(seen.get("waited"))}
+                if seen else None)
+            if patience == "limited":
+                view.measured.append(f"{url}: a client that sends its {part} slowly is given up after {seconds:.1f} s.")
+            elif patience == "unread" and part == "body":
+                view.unmeasured.append((f"ReadTimeout of {url}", "", "it answers without reading the body of a request"))
+            elif patience == "unlimited" and seconds:
                 # Some uploads are slow by right, so a body without a deadline is a choice.
                 yield Candidate("server_timeouts", "", url, NOTE,
-                                f"{url} waits longer than {waited:.0f} s for a client that sends its {part} slowly: no {name} is seen, and "
-                                "such clients keep descriptors and goroutines.", f"Set {name} of http.Server.", ranked=part == "headers")
+                                f"{url} waits longer than {seconds:.0f} s for a client that sends its {part} slowly: no {name} is seen, "
+                                "and such clients keep descriptors and goroutines.", f"Set {name} of http.Server.", ranked=part == "headers")
 
 
 def _proxies(view: View) -> Iterator[Candidate]:

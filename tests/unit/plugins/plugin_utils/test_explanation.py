@@ -707,3 +707,12 @@ def test_requests_whose_client_has_hung_up_are_told_and_are_no_cause(readers: in
         f"Up to {(12 - readers) / 12:.0%} of the requests at work go on though their client has hung up (or left a body that nobody reads)"
         .replace("%", " %")] if said else [])
     assert "hung up" not in str(found["ranked"])
+
+
+def test_a_body_that_nobody_reads_shows_no_patience() -> None:
+    facts = healthy()
+    facts["timeouts"]["listeners"][0]["body"] = {"closed_after": 0.0, "waited": 0.0, "status": 200}
+    found = explained(facts)
+    assert not [line for line in found["measured"] if "its body slowly" in line]
+    assert found["unmeasured"] == [
+        {"what": "ReadTimeout of http://127.0.0.1:8080", "check": "", "reason": "it answers without reading the body of a request"}]
