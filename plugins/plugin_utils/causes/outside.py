@@ -386,7 +386,8 @@ def _timeouts(view: View) -> Iterator[Candidate]:
                 # Some uploads are slow by right, so a body without a deadline is a choice.
                 yield Candidate("server_timeouts", "", url, NOTE,
                                 f"{url} waits longer than {seconds:.0f} s for a client that sends its {part} slowly: no {name} is seen, "
-                                "and such clients keep descriptors and goroutines.", f"Set {name} of http.Server.", ranked=part == "headers")
+                                "and such clients keep descriptors and goroutines.", f"Set {name} of http.Server.",
+                                ranked=part == "headers")
 
 
 def _proxies(view: View) -> Iterator[Candidate]:
