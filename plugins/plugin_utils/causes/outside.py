@@ -326,7 +326,7 @@ def _locks(view: View, one: Mapping[str, Any], name: str, keys: frozenset[str]) 
             reason = line.reason.rstrip(".")
         yield Candidate(
             "database_idle", subject=name, tier=MEASURED if blockers and share else UNMEASURED, share=share if blockers else None,
-            cost_ms=longest * 1000 if blockers else None, keys=keys, brings=_BEHIND | {"database_locks", "database_connections"},
+            keys=keys, brings=_BEHIND | {"database_locks", "database_connections"},
             reason=f"{reason}, and {waiting} behind {'it' if len(blockers) == 1 else 'them'}." if blockers else f"{reason}.",
             first_step="End transactions on every path (defer tx.Rollback()), with a context that has a deadline; "
                        "idle_in_transaction_session_timeout ends what is left.",
@@ -335,8 +335,9 @@ def _locks(view: View, one: Mapping[str, Any], name: str, keys: frozenset[str]) 
         view.measured.append(f"Database {name}: {plural(len(idle), 'transaction')} open without work, none in anybody's way.")
     line = view.failing("databases.lock_wait", *keys)
     if waits and (line is not None or longest * 1000 >= NATURE_COST):
-        yield Candidate("database_locks", subject=name, tier=MEASURED if share else UNMEASURED, share=share, cost_ms=longest * 1000,
-                        keys=keys, brings=_BEHIND, reason=f"In {name} {waiting}, the longest {longest:.1f} s.",
+        # How long somebody waits at this moment is not what a request pays.
+        yield Candidate("database_locks", subject=name, tier=MEASURED if share else UNMEASURED, share=share, keys=keys,
+                        brings=_BEHIND, reason=f"In {name} {waiting}, the longest {longest:.1f} s.",
                         first_step=hint(line) or "Look at who holds the lock (pg_blocking_pids), and make that transaction shorter.",
                         evidence=proof(line), **stands(line, "databases.lock_wait"))
     elif isinstance(one.get("lock_waits"), list):

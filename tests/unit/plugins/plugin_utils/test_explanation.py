@@ -265,7 +265,7 @@ def test_the_first_line_names_the_cause(name: str) -> None:
                  "file fail with EMFILE.", id="descriptors"),
     pytest.param("pool", 0.8, 450.0, False, "90 requests waited for a connection of the pool orders in 5 s, 500 ms each (2 of 2 "
                  "connections in use); 80 % of 150 requests seen at work waited for one.", id="pool"),
-    pytest.param("database_idle", 1.0, 4000.0, False, "1 transaction in orders is open without work, the longest for 95 s (shop), and 1 "
+    pytest.param("database_idle", 1.0, None, False, "1 transaction in orders is open without work, the longest for 95 s (shop), and 1 "
                  "session waits for a lock behind it.", id="idle transaction"),
     pytest.param("lock", 0.947, 568.4, False, "Requests wait 95 % of their time for a lock, most of it for one which store.(*Till).Pay "
                  "(till.go:31) holds; 18.0 wait at a time.", id="lock"),
