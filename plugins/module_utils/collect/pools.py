@@ -125,7 +125,7 @@ def services(context: Context) -> List[Dict[str, Any]]:
     answered = [one for one in found if one.readings and one.readings[0].error is None]
     if answered:
         # The budget may leave less than the window: the second reading has to be within it.
-        end = min(one.readings[0].clock for one in answered) + window
+        end = max(one.readings[0].clock for one in answered) + window
         time.sleep(max(0.0, min(end - _clock(), _left(context) - seconds)))
         take(answered, 0.0)
     unread = _budget_error(context) if _left(context) <= seconds else {
