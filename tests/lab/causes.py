@@ -73,8 +73,12 @@ CAUSES = {
 }
 
 
-def systemctl(*words: str) -> None:
-    subprocess.run(["systemctl", *words], check=True, timeout=60)
+def systemctl(verb: str, *units: str) -> None:
+    """``systemctl verb units``. A start counts anew: on a quick machine two causes follow each other within the ten seconds in which
+    systemd starts a unit five times (systemd.unit(5), StartLimitBurst=)."""
+    if units and verb != "stop":
+        subprocess.run(["systemctl", "reset-failed", *units], check=False, stderr=subprocess.DEVNULL, timeout=60)
+    subprocess.run(["systemctl", verb, *units], check=True, timeout=60)
 
 
 def write_dropin(unit: str, lines: list[str]) -> None:
@@ -225,36 +229,30 @@ def set_names(more: list[str], delay: float) -> None:
     systemctl("restart", "names.service")
 
 
-def set_pay(seconds: float) -> None:
-    """Serves pay by nginx, or by a server whose handshake takes so long."""
-    site = Path("/etc/nginx/sites-enabled/pay")
+def set_servers(handshake: float, *, slow_proxy: bool) -> None:
+    """Serves pay by nginx, or by a server whose handshake takes ``handshake`` seconds; lets nginx's module proxy answer five requests a
+    second, the others in their turn, or all at once."""
+    site, limit = Path("/etc/nginx/sites-enabled/pay"), LAB / "slow.conf"
     systemctl("stop", "slow-tls.service")
-    if seconds:
+    if handshake:
         site.unlink(missing_ok=True)
     elif not site.exists():
         site.symlink_to("../sites-available/pay")
+    if slow_proxy:
+        limit.write_text("limit_req zone=slow burst=500;\n", encoding="utf-8")
+    else:
+        limit.unlink(missing_ok=True)
     # Not reloaded: nginx would give up its port some time later.
     systemctl("restart", "nginx.service")
-    if seconds:
-        server = {"kind": "tls", "port": 443, "address": "0.0.0.0", "certificate": str(LAB / "good.pem"), "delay": seconds}
+    if handshake:
+        server = {"kind": "tls", "port": 443, "address": "0.0.0.0", "certificate": str(LAB / "good.pem"), "delay": handshake}
         (LAB / "slow-tls.json").write_text(json.dumps([server]), encoding="utf-8")
         systemctl("start", "slow-tls.service")
 
 
-def set_proxy(*, slow: bool) -> None:
-    """Lets the module proxy answer five requests a second, the others in their turn, or all at once."""
-    path = LAB / "slow.conf"
-    if slow:
-        path.write_text("limit_req zone=slow burst=500;\n", encoding="utf-8")
-    else:
-        path.unlink(missing_ok=True)
-    systemctl("restart", "nginx.service")
-
-
 def set_dependency(*, addresses: list[str], names_delay: float, handshake: float, slow_proxy: bool) -> None:
     set_names(addresses, names_delay)
-    set_pay(handshake)
-    set_proxy(slow=slow_proxy)
+    set_servers(handshake, slow_proxy=slow_proxy)
 
 
 def main() -> int:
