@@ -33,6 +33,8 @@ DOCUMENT_LIMIT = 8 << 20
 ERRORS_LIMIT = 1000
 #: Deeper nesting than any collector makes: a value that contains itself.
 DEPTH_LIMIT = 64
+#: An emulated host takes this many times as long.
+EMULATED = 6
 
 
 class Unavailable(Exception):
@@ -56,6 +58,15 @@ class Budget:
 
     def remaining(self) -> float:
         return max(0.0, self.seconds - self.spent())
+
+    @property
+    def words(self) -> str:
+        """Why something was not tried any more."""
+        return "the budget of %g s (preflight_budget) was used up" % self.seconds
+
+    def error(self) -> Dict[str, str]:
+        """:attr:`words` as the ``error`` of an entry."""
+        return {"kind": "budget", "message": self.words}
 
 
 class Context:

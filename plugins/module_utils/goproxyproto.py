@@ -18,6 +18,8 @@ import zlib
 from typing import IO, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import quote, urlsplit
 
+from ansible_collections.goready.preflight.plugins.module_utils.latency import percentile
+
 # What a proxy is asked for where no module was declared. cmd/go itself takes this path to see whether it takes a proxy's URL
 # (modfetch/proxy.go, proxyList); a public proxy has it, and one that has not says 404 or 410.
 COMMON_MODULE = "golang.org/x/text"
@@ -273,13 +275,6 @@ def _host_port(entry: str) -> Tuple[str, str]:
 
 # --- figures ------------------------------------------------------------------------------------------------------------
 
-def rank(values: List[float], percent: float) -> float:
-    """The percentile by nearest rank: the smallest value that ``percent`` of the values do not exceed."""
-    ordered = sorted(values)
-    position = -(-len(ordered) * percent // 100)  # rounded up
-    return ordered[max(0, int(position) - 1)]
-
-
 def figures(values: List[float]) -> Optional[Dict[str, float]]:
     """``{min, median, p95, max}`` with one decimal, None where there are no values."""
     if not values:
@@ -287,4 +282,4 @@ def figures(values: List[float]) -> Optional[Dict[str, float]]:
     ordered = sorted(values)
     middle = len(ordered) // 2
     median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-    return {"min": round(ordered[0], 1), "median": round(median, 1), "p95": round(rank(ordered, 95), 1), "max": round(ordered[-1], 1)}
+    return {"min": round(ordered[0], 1), "median": round(median, 1), "p95": round(percentile(ordered, 95), 1), "max": round(ordered[-1], 1)}

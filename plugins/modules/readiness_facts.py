@@ -5601,8 +5601,6 @@ AFTER: Dict[str, Sequence[str]] = {
     "timeouts": (*_BEFORE, *_WINDOW), "proxies": (*_BEFORE, *_WINDOW, "timeouts"),
     "build": (*_BEFORE, *_WINDOW, "timeouts", "proxies"),
 }
-#: An emulated host takes this many times as long.
-EMULATED = 6
 #: Seconds beyond the budget, in which what was begun within it is ended and taken back.
 SLACK = 10.0
 
@@ -5653,7 +5651,7 @@ def read_all(params: Mapping[str, Any]) -> Tuple[Dict[str, Any], List[Dict[str, 
     tried = [name for name in ACTIVE if name in wanted]
     if tried:
         if emulator.is_emulator(host.running(context)):
-            context.slow_down(EMULATED)
+            context.slow_down(collecting.EMULATED)
         for name in tried:
             parts[name] = [(part[0], part[1], context.budget.seconds + SLACK) for part in _active_parts(name)]
             context.extra[name] = extra.get("runtime", 0.0) + context.budget.seconds + SLACK

@@ -277,19 +277,6 @@ def misspelt(names: Iterable[str]) -> list[str]:
     return sentences
 
 
-def _whole(minimum: int, maximum: int) -> Callable[[Any], int]:
-    def read(value: Any) -> int:
-        try:
-            number = int(value) if isinstance(value, str) else value
-        except ValueError:
-            number = None
-        if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number <= maximum:
-            raise ValueError(f"{readers.short(value)} is not a whole number from {minimum} to {maximum}")
-        return number
-
-    return read
-
-
 def _folder(value: Any) -> Path:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError(f"{readers.short(value)} is not a path")
@@ -360,7 +347,7 @@ def _batch(value: Any) -> int | str:
     if isinstance(value, str) and re.fullmatch(r"(100|[1-9][0-9]?)%", value):
         return str(value)
     try:
-        return _whole(1, 100000)(value)
+        return readers.whole(1, 100000)(value)
     except ValueError:
         raise ValueError(f"{readers.short(value)} is neither a whole number of hosts nor a percentage from 1% to 100%") from None
 
@@ -446,7 +433,7 @@ SERVICE_KEYS: dict[str, Callable[[Any], Any]] = {
     "name": _matching(_SERVICE_NAME, "a service name (at most 200 letters, digits and :_.@-)"),
     "unit": _matching(_UNIT_NAME, "the name of a .service unit"),
     "binary": _absolute,
-    "nofile": _whole(1, 1 << 30),
+    "nofile": readers.whole(1, 1 << 30),
     "pprof": lambda value: readers.url(value, ("http", "https", "unix")),
     "health": lambda value: readers.url(value, ("http", "https", "unix")),
     "metrics": lambda value: readers.url(value, ("http", "https", "unix")),
@@ -533,11 +520,11 @@ _RUN_READERS: dict[str, Callable[[Any], Any]] = {
     "preflight_report_dir": _folder,
     "preflight_report_formats": _formats,
     "preflight_baseline": _baseline,
-    "preflight_timeout": _whole(1, 3600),
-    "preflight_keep_runs": _whole(0, 100000),
-    "preflight_remediate_first": _whole(1, 100000),
+    "preflight_timeout": readers.whole(1, 3600),
+    "preflight_keep_runs": readers.whole(0, 100000),
+    "preflight_remediate_first": readers.whole(1, 100000),
     "preflight_remediate_batch": _batch,
-    "preflight_remediate_max_fail_percentage": _whole(0, 100),
+    "preflight_remediate_max_fail_percentage": readers.whole(0, 100),
 }
 
 _WAIVER_KEYS = ("check", "hosts", "subject", "justification", "approver", "expires")

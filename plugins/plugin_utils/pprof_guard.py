@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.goready.preflight.plugins.module_utils import httpprobe, nftables, pprof_bind, proxyconf
 from ansible_collections.goready.preflight.plugins.module_utils.collect.pprof import is_local
-from ansible_collections.goready.preflight.plugins.plugin_utils import policy
+from ansible_collections.goready.preflight.plugins.plugin_utils import policy, readers
 
 MEANS = ("bind", "firewall", "proxy")
 CONSENT = ("restart", "firewall", "sysctl", "install")
@@ -89,7 +89,7 @@ def parse(variables: Mapping[str, Any]) -> Settings:
     state = take("state", _choice(("present", "absent")), "present")
     consent = take("consent", _consent, ())
     block = take("block_service_port", _boolean, False)
-    timeout = take("timeout", _whole(1, 3600), 60)
+    timeout = take("timeout", readers.whole(1, 3600), 60)
     services: list[Service] = []
     entries = variables["services"]
     if not isinstance(entries, Sequence) or isinstance(entries, (str, bytes)):
@@ -116,16 +116,16 @@ def _service(entry: Any, means: tuple[str, ...] | None, allow: tuple[str, ...]) 
         raise ValueError(f"{entry!r} is not a mapping with at least a name")
     if "name" not in entry:
         raise ValueError("the key name is missing")
-    readers: dict[str, Callable[[Any], Any]] = {
-        **policy.SERVICE_KEYS, "bind": _bind, "means": _means, "allow": _allow, "port": _whole(1, 65535)}
+    known: dict[str, Callable[[Any], Any]] = {
+        **policy.SERVICE_KEYS, "bind": _bind, "means": _means, "allow": _allow, "port": readers.whole(1, 65535)}
     values: dict[str, Any] = {}
     faults = []
     for key, given in entry.items():
-        if key not in readers:
-            faults.append(f"unknown key {key!r}; allowed are {', '.join(readers)}")
+        if key not in known:
+            faults.append(f"unknown key {key!r}; allowed are {', '.join(known)}")
         elif given is not None or key == "name":
             try:
-                values[str(key)] = readers[key](given)
+                values[str(key)] = known[key](given)
             except ValueError as exc:
                 faults.append(f"{key}: {exc}")
     if faults:
@@ -202,17 +202,6 @@ def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{value!r} is neither true nor false")
     return value
-
-
-def _whole(minimum: int, maximum: int) -> Callable[[Any], int]:
-    def read(value: Any) -> int:
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
-            raise ValueError(f"{value!r} is not a whole number from {minimum} to {maximum}")
-        return value
-
-    return read
 
 
 # --- what is decided --------------------------------------------------------------------------------------------------

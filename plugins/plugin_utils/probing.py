@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from ansible_collections.goready.preflight.plugins.module_utils import collecting
+from ansible_collections.goready.preflight.plugins.module_utils.databases import target
 from ansible_collections.goready.preflight.plugins.plugin_utils import readers
 
 #: The subsets of ``readiness_facts`` that try something. Each is asked for where a check that is selected needs it.
@@ -22,10 +24,6 @@ SUBSETS = ("connections", "sample", "pools", "databases", "proxies", "build")
 WATCHING = ("connections", "sample", "pools", "wall", "databases")
 #: These serve the explanation of what runs: they are tried beside ``sample``.
 EXPLAINING = ("wall", "timeouts")
-DATABASE_SCHEMES = {"postgres": "postgres", "postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "redis": "redis",
-                    "rediss": "redis"}
-#: An emulated host takes this many times as long.
-EMULATED = 6
 #: Requests to a module proxy, by profile.
 REQUESTS = {"standard": 10, "deep": 100}
 #: Seconds beyond the budget: what was begun within it is ended and taken back.
@@ -97,7 +95,7 @@ class Probing:
 
     def seconds(self) -> int:
         """What a task has to be given for it beyond everything else, on an emulated host too."""
-        return self.budget * EMULATED + OVERHEAD
+        return self.budget * collecting.EMULATED + OVERHEAD
 
 
 def subsets(needs: Iterable[str], profile: str, network: Network, runtime: bool) -> list[str]:
@@ -181,7 +179,7 @@ def parse_databases(value: Any, services: Iterable[Mapping[str, Any]]) -> tuple[
         except ValueError as exc:
             raise ValueError(f"{label}: {exc}") from None
         one["scheme"] = readers.split(one["url"]).scheme
-        kind = DATABASE_SCHEMES[one["scheme"]]
+        kind = target.SCHEMES[one["scheme"]][0]
         for key, of in (("passfile", "postgres"), ("defaults_file", "mysql")):
             if one[key] and kind != of:
                 raise ValueError(f"{label}: {key} belongs to {of}; this one is {kind}")
@@ -234,8 +232,8 @@ def _database_url(value: Any) -> str:
         port = parts.port
     except ValueError:
         raise ValueError(f"{readers.short(value)} is not a URL that can be asked") from None
-    if not isinstance(value, str) or parts.scheme not in DATABASE_SCHEMES:
-        begins = ", ".join(f"{scheme}://" for scheme in DATABASE_SCHEMES)
+    if not isinstance(value, str) or parts.scheme not in target.SCHEMES:
+        begins = ", ".join(f"{scheme}://" for scheme in target.SCHEMES)
         raise ValueError(f"{readers.short(value)} is not a URL that begins with {begins}")
     if parts.password is not None:
         raise ValueError("a password does not belong into the URL; give it in preflight_credentials, by the database's name")

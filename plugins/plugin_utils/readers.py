@@ -39,7 +39,7 @@ def whole(minimum: int, maximum: int) -> Callable[[Any], int]:
         text = str(value)
         if isinstance(value, bool) or not isinstance(value, (int, str)) or not text.isascii() or not text.isdigit() \
                 or not minimum <= int(text[:12]) <= maximum:
-            raise ValueError(f"{value!r} is not a whole number from {minimum} to {maximum}")
+            raise ValueError(f"{short(value)} is not a whole number from {minimum} to {maximum}")
         return int(text)
 
     return reader

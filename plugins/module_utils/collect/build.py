@@ -305,7 +305,7 @@ class _Trial:
         return None
 
     def _over(self) -> Dict[str, str]:
-        return {"kind": "budget", "message": "the budget of %g s (preflight_budget) was used up" % self.ctx.budget.seconds}
+        return self.ctx.budget.error()
 
     def _late(self) -> Dict[str, str]:
         seconds = float(self.options.get("timeout", TIMEOUT)) * self.ctx.factor

@@ -22,7 +22,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import urljoin
 
 from ansible_collections.goready.preflight.plugins.module_utils import certificate, httpprobe, latency, resolvconf
-from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context
+from ansible_collections.goready.preflight.plugins.module_utils.collecting import Budget, Context
 from ansible_collections.goready.preflight.plugins.module_utils.httpprobe import Target
 from ansible_collections.goready.preflight.plugins.module_utils.redact import redact_text, redact_url
 
@@ -49,7 +49,6 @@ GIVE_UP = 2
 #: Beyond this, a second look-up is made and no third: each of them holds a thread.
 SLOW_LOOKUP = 2.0
 
-BUDGET = "budget"
 Error = Dict[str, Any]
 
 
@@ -638,6 +637,7 @@ class _Run:
         asked = ("dns" in switch or "resolve" in switch) and "use-vc" not in (resolver.get("options") or ())
         self.servers: List[str] = list(resolver.get("nameservers") or ()) if asked else []
         self.endpoints = list(found)
+        self.budget = context.budget
         self.declared = {(one.host.lower(), one.port, one.path) for one in found if one.asks == "http" and one.host}
         left = min(context.budget.remaining(), context.remaining() - 1.0)
         self.schedule = Schedule(end=time.monotonic() + max(0.0, left))
@@ -822,7 +822,7 @@ class _Run:
                 return
             seconds = min(self.seconds, self.schedule.end - time.monotonic())
             if seconds <= 0:
-                one["reason"] = _budget_message(0)
+                one["reason"] = self.budget.words
                 return
             bare = Target(scheme=target.scheme, host=target.host, port=target.port, path=target.path)
             answer = httpprobe.get(bare, bare.path, timeout=seconds, limit=1)
@@ -834,10 +834,6 @@ class _Run:
             if not 300 <= answer.status < 400 or not answer.headers.get("location"):
                 return
             base, status, location = to, answer.status, answer.headers["location"]
-
-
-def _budget_message(seconds: float) -> str:
-    return "the budget of %g s (preflight_budget) was used up" % seconds
 
 
 # ------------------------------------------------------------------------------------------------------- facts
@@ -870,7 +866,7 @@ def endpoints(context: Context) -> List[Dict[str, Any]]:
     for failure in run.schedule.failures:
         context.note("connections.endpoints", failure)
     limit = {"phase": None, "kind": "limit", "message": "more than %d endpoints are declared" % ENDPOINTS_LIMIT}
-    result = [_facts(run, number, context.budget.seconds) for number in range(len(run.endpoints))]
+    result = [_facts(run, number) for number in range(len(run.endpoints))]
     return result + [_empty(one, run.samples, limit) for one in over]
 
 
@@ -884,21 +880,21 @@ def _empty(endpoint: Endpoint, samples: int, error: Optional[Error]) -> Dict[str
     }
 
 
-def _facts(run: _Run, number: int, budget: float) -> Dict[str, Any]:
+def _facts(run: _Run, number: int) -> Dict[str, Any]:
     endpoint, lanes = run.endpoints[number], list(run.lanes[number])
     result = _empty(endpoint, run.samples, None)
     lookup = run.lookups.get(endpoint.host.lower()) if not endpoint.unix else None
     result["dns"] = lookup.facts() if lookup is not None else None
     result["addresses"] = [lane.facts() for lane in lanes]
     result["greeting"] = any(sample.spoke for lane in lanes for sample in lane.samples)
-    result["error"] = _why_not(lookup, lanes, budget)
+    result["error"] = _why_not(lookup, lanes, run.budget)
     used = next((lane for lane in lanes if lane.good), None)
     if used is not None:
         result["phases"], result["slowest"] = _phases(used)
     return result
 
 
-def _why_not(lookup: Optional[Lookup], lanes: Sequence[Lane], budget: float) -> Optional[Error]:
+def _why_not(lookup: Optional[Lookup], lanes: Sequence[Lane], budget: Budget) -> Optional[Error]:
     """Why there is no good sample; None where there is one."""
     if any(lane.good for lane in lanes):
         return None
@@ -913,7 +909,7 @@ def _why_not(lookup: Optional[Lookup], lanes: Sequence[Lane], budget: float) -> 
     if lanes and not any(lane.routed for lane in lanes):
         return {"phase": "connect", "kind": "no_route", "message": "the host has no route to %s" % (
             lanes[0].address[0] if len(lanes) == 1 else "any address of it")}
-    return {"phase": None, "kind": BUDGET, "message": _budget_message(budget)}
+    return {"phase": None, **budget.error()}
 
 
 def _phases(lane: Lane) -> Tuple[Dict[str, Any], Dict[str, Any]]:

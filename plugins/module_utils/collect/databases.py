@@ -367,7 +367,7 @@ def ask(ctx: Context, job: Job) -> Dict[str, Any]:
     kind = job.target.kind
     left = min(ctx.budget.remaining(), ctx.remaining())
     if left < 1.0:
-        entry["error"] = _budget(ctx)
+        entry["error"] = ctx.budget.error()
         return entry
     client = find_client(kind)
     if client is None:
@@ -398,7 +398,7 @@ def ask(ctx: Context, job: Job) -> Dict[str, Any]:
         entry["error"] = failure.as_dict() if failure else None
     except TimeoutError:
         if min(ctx.budget.remaining(), ctx.remaining()) < 1.0:
-            entry["error"] = _budget(ctx)
+            entry["error"] = ctx.budget.error()
         else:
             entry["error"] = {"kind": "timeout", "message": "no answer within %.0f s" % seconds}
     except (PermissionError, Unavailable) as exc:
@@ -407,10 +407,6 @@ def ask(ctx: Context, job: Job) -> Dict[str, Any]:
         entry["error"] = {"kind": "exception", "message": words("%s: %s" % (type(exc).__name__, exc), 300, job.password)}
     entry["seconds"] = round(time.monotonic() - begin, 3)
     return entry
-
-
-def _budget(ctx: Context) -> Dict[str, str]:
-    return {"kind": "budget", "message": "the budget of %.0f s (preflight_budget) was used up" % ctx.budget.seconds}
 
 
 def _version(ctx: Context, client: Client, env: Mapping[str, str], seconds: float) -> str:

@@ -128,7 +128,7 @@ def services(context: Context) -> List[Dict[str, Any]]:
         end = max(one.readings[0].clock for one in answered) + window
         time.sleep(max(0.0, min(end - _clock(), _left(context) - seconds)))
         take(answered, 0.0)
-    unread = _budget_error(context) if _left(context) <= seconds else {
+    unread = context.budget.error() if _left(context) <= seconds else {
         "kind": "timeout", "message": "its turn did not come: %d pages were read for %g s" % (len(found), ROUNDS * seconds)}
     return [facts_of(one, unread) for one in found]
 
@@ -139,10 +139,6 @@ def _left(context: Context) -> float:
 
 def _clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _budget_error(context: Context) -> Dict[str, str]:
-    return {"kind": "budget", "message": "the budget of %g s (preflight_budget) was used up" % context.budget.seconds}
 
 
 # ------------------------------------------------------------------------------------------------------------------ where
@@ -213,7 +209,7 @@ def _listening(service: Mapping[str, Any], target: Target) -> Optional[int]:
 def read(context: Context, source: Source, seconds: float, needed: float = 0.0) -> Reading:
     """One reading. Where ``needed`` seconds are not left in the budget, it is not begun."""
     if seconds <= 0.1 or _left(context) < needed:
-        return Reading(_clock(), promtext.Page(), _budget_error(context))
+        return Reading(_clock(), promtext.Page(), context.budget.error())
     entry = source.job.entry
 
     def ask() -> Reading:

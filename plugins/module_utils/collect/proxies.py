@@ -229,7 +229,7 @@ class Prober:
         return entry, body
 
     def cut(self) -> Dict[str, str]:
-        return {"kind": "budget", "message": "the budget of %d s (preflight_budget) was used up" % self.ctx.budget.seconds}
+        return self.ctx.budget.error()
 
     def _zip(self, chain: Chain, url: str, path: str, module: Module, connection: Connection, entry: Dict[str, Any],
              timeout: float) -> bytes:

@@ -584,7 +584,7 @@ def window(context: Context) -> float:
     """The seconds that may be watched. Unavailable where the budget does not leave enough for it."""
     left = min(context.budget.remaining(), context.remaining() - SCAN_SECONDS)
     if min(wanted(context), left) < SHORTEST:
-        raise Unavailable("the budget of %g s (preflight_budget) was used up" % context.budget.seconds)
+        raise Unavailable(context.budget.words)
     return min(wanted(context), left)
 
 

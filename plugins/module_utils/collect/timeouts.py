@@ -102,7 +102,7 @@ def listeners(context: Context) -> List[Dict[str, Any]]:
     def one(target: Target) -> Dict[str, Any]:
         entry: Dict[str, Any] = {"headers": None, "body": None, "error": None}
         if _left(context, connect) < SHORTEST:
-            return {**entry, "error": _used_up(context)}
+            return {**entry, "error": context.budget.error()}
         wait = max(SHORTEST, min(WAIT, _left(context, connect) * SHARE))
         parts = httpprobe.side_by_side(lambda payload: ask(target, payload(target), wait=wait, connect=connect), [head, body], workers=2,
                                        deadline=time.monotonic() + connect + wait + 1)
@@ -129,17 +129,13 @@ def listeners(context: Context) -> List[Dict[str, Any]]:
                                                        deadline=time.monotonic() + _left(context, 0))))
     for entry, key in zip(result, keys):
         if key is not None:
-            entry.update(answers[key] or {"error": _used_up(context)})
+            entry.update(answers[key] or {"error": context.budget.error()})
     return result
 
 
 def _left(context: Context, connect: float) -> float:
     """Seconds for a wait, when connecting has taken what it may."""
     return min(context.budget.remaining(), context.remaining() - 1) - connect
-
-
-def _used_up(context: Context) -> Dict[str, str]:
-    return {"kind": "budget", "message": "the budget of %g s (preflight_budget) was used up" % context.budget.seconds}
 
 
 PARTS = (("listeners", listeners),)

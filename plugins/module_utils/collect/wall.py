@@ -89,8 +89,7 @@ def endpoints(context: Context) -> List[Dict[str, Any]]:
 
 
 def _cut(context: Context, job: runtime.Job) -> Dict[str, Any]:
-    return _entry(job.entry, error={
-        "kind": "budget", "message": "the budget of %g s (preflight_budget) was used up" % context.budget.seconds})
+    return _entry(job.entry, error=context.budget.error())
 
 
 def _entry(of: Mapping[str, Any], *, error: Optional[Mapping[str, str]] = None, **values: Any) -> Dict[str, Any]:

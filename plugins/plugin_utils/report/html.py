@@ -24,6 +24,7 @@ import jinja2
 from markupsafe import Markup
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import engine
+from ansible_collections.goready.preflight.plugins.plugin_utils.causes.base import milliseconds
 from ansible_collections.goready.preflight.plugins.plugin_utils.report import explanation, model, remediation, runtime, text
 
 DATA_LIMIT = 5_000_000
@@ -70,7 +71,7 @@ def render(report: model.Report) -> Iterator[str]:
     environment.filters.update(
         count=text.count, duration=text.duration, moment=text.moment, day=text.day, line=_line, plain=_plain,
         visible=_visible, paragraphs=_paragraphs, bytes=runtime.size, span=runtime.span, signed=runtime.signed,
-        function=runtime.function, base=runtime.base, minutes=runtime.minutes, ms=text.milliseconds,
+        function=runtime.function, base=runtime.base, minutes=runtime.minutes, ms=milliseconds,
     )
     # What belongs to the inside of services is there only where there is one to show.
     flames = runtime.flames(report.inside) if report.inside.views else runtime.Flames()

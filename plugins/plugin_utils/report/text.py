@@ -152,13 +152,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h" + (f" {whole % 3600 // 60} min" if whole % 3600 // 60 else "")
 
 
-def milliseconds(value: float) -> str:
-    """``4.2 ms``, ``230 ms``, ``1.4 s``."""
-    if value >= 1000:
-        return f"{value / 1000:.1f} s"
-    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
-
-
 def rank(severity: str) -> int:
     """A severity as a number, ``info`` = 0."""
     return engine.SEVERITIES.index(severity)

@@ -213,13 +213,6 @@ def test_the_variables_in_small_letters_count_too() -> None:
     assert goproxyproto.http_proxy("https://a.example", {"HTTP_PROXY": "http://plain:1"}) == ""
 
 
-@pytest.mark.parametrize(("values", "p95"), [
-    ([5.0], 5.0), ([1.0, 2.0], 2.0), (list(map(float, range(1, 11))), 10.0), (list(map(float, range(1, 21))), 19.0),
-    (list(map(float, range(1, 101))), 95.0)])
-def test_nearest_rank(values: list[float], p95: float) -> None:
-    assert goproxyproto.rank(list(reversed(values)), 95) == p95
-
-
 def test_figures() -> None:
     assert goproxyproto.figures([]) is None
     assert goproxyproto.figures([3.04, 1.0, 2.0, 10.0]) == {"min": 1.0, "median": 2.5, "p95": 10.0, "max": 10.0}

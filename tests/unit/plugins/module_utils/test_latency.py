@@ -52,3 +52,10 @@ def test_no_percentile(values, percent, message):
 @pytest.mark.parametrize(("seconds", "expected"), [(0.0012345, 1.2), (0, 0.0), (-1, 0.0), (5.005, 5005.0)])
 def test_milliseconds(seconds, expected):
     assert latency.milliseconds(seconds) == expected
+
+
+@pytest.mark.parametrize(("values", "p95"), [
+    ([5.0], 5.0), ([1.0, 2.0], 2.0), (list(map(float, range(1, 11))), 10.0), (list(map(float, range(1, 21))), 19.0),
+    (list(map(float, range(1, 101))), 95.0)])
+def test_nearest_rank(values: list[float], p95: float) -> None:
+    assert latency.percentile(list(reversed(values)), 95) == p95

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.goready.preflight.plugins.module_utils import collecting
 from ansible_collections.goready.preflight.plugins.plugin_utils import hostdoc, policy, probing
 
 SERVICES = [
@@ -143,4 +144,4 @@ def test_a_password_with_brackets_is_not_told(variable: str, value: Any, message
 def test_a_task_is_given_the_time_of_an_emulated_host() -> None:
     nothing = parse(preflight_checks=["host.*"]).seconds()
     build = parse(preflight_checks=["toolchain.build"], preflight_budget=10).seconds()
-    assert (nothing, build) == (0, 10 * probing.EMULATED + probing.OVERHEAD)
+    assert (nothing, build) == (0, 10 * collecting.EMULATED + probing.OVERHEAD)

@@ -251,7 +251,7 @@ def test_a_budget_that_is_used_up(programs):
     programs("psql", before="import time; time.sleep(60)", version="psql (PostgreSQL) 16.1")
     servers = asked(*[declared("db%d" % number) for number in range(6)], budget=2.5)
     assert {one["error"]["kind"] for one in servers} == {"budget"}
-    assert servers[0]["error"]["message"] == "the budget of 2 s (preflight_budget) was used up"
+    assert servers[0]["error"]["message"] == "the budget of 2.5 s (preflight_budget) was used up"
 
 
 def test_no_client_and_no_driver(programs, monkeypatch):
