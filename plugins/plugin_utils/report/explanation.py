@@ -24,9 +24,9 @@ CAUSES = {
     "tls": "slow TLS handshakes", "first_byte": "a slow answer", "pool": "the exhausted pool", "lock": "lock contention",
     "gc": "garbage collection", "cpu_quota": "the CPU quota", "run_queue": "the lack of CPU", "leak": "leaked goroutines",
     "memory": "the lack of memory", "retransmits": "retransmissions", "replication": "replication lag", "disk": "the disk",
-    "sleep": "sleeping handlers", "internal": "waiting inside the service", "client": "slow clients", "dependency": "a slow dependency",
-    "module_proxy": "the module proxy", "own_connect": "slow connects to the service itself",
-    "database": "a slow database",
+    "process": "another program", "sleep": "sleeping handlers",
+    "internal": "waiting inside the service", "client": "slow clients", "dependency": "a slow dependency",
+    "module_proxy": "the module proxy", "own_connect": "slow connects to the service itself", "database": "a slow database",
     "database_memory": "the database's memory", "tasks": "the limit of tasks", "cpu": "the lack of CPU",
     "server_timeouts": "missing server time-outs",
 }
@@ -76,6 +76,45 @@ class Overview:
     @property
     def quiet(self) -> list[View]:
         return [view for view in self.views if not view.ranked]
+
+
+@dataclass(frozen=True)
+class Root:
+    """A cause on a host that brings others about: a result is (check, subject), ``symptoms`` are those of the others."""
+
+    host: str
+    service: str
+    cause: str
+    result: tuple[str, str]
+    reason: str
+    first_step: str
+    symptoms: frozenset[tuple[str, str]]
+
+
+def roots(hosts: Iterable[Mapping[str, Any]]) -> list[Root]:
+    """The causes with symptoms of all services: whoever mends one has mended its symptoms."""
+    found = []
+    for host in hosts:
+        for service in host.get("services") or ():
+            families: list[list[Mapping[str, Any]]] = []
+            for line in (service.get("explanation") or {}).get("ranked") or ():
+                # Symptoms stand right behind their cause.
+                if line.get("behind") and families:
+                    families[-1].append(line)
+                else:
+                    families.append([line])
+            for first, *others in families:
+                # The same result can be its own symptom: two causes stand on it.
+                symptoms = frozenset(map(_result, others)) - {_result(first)}
+                if symptoms:
+                    name = subjects.subject_of(str(service["name"]), service.get("container"))
+                    found.append(Root(str(host["name"]), name, str(first.get("cause") or ""), _result(first), str(first["reason"]),
+                                      str(first.get("first_step") or ""), symptoms))
+    return found
+
+
+def _result(line: Mapping[str, Any]) -> tuple[str, str]:
+    return str(line.get("check") or ""), str(line.get("subject") or "")
 
 
 def views(hosts: Iterable[Mapping[str, Any]]) -> Overview:

@@ -30,7 +30,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import catalogue as catalogues
@@ -53,6 +53,9 @@ CHANGES = ("new", "fixed", "unchanged", "unverified")
 _PLATFORM = ("os", "version", "arch", "goarch", "kernel")
 _SERVICE = ("name", "unit", "declared", "state", "pids", "go_version", "revision", "listeners", "container")
 _STEPS = 5
+_ROOTS = 2
+# (check, status, severity, waived, kind): what findings are made of.
+_Group = tuple[str, str, str, bool, str]
 # A baseline is read as a whole; the report of a thousand hosts has some 60 MB.
 BASELINE_LIMIT = 256 * 1024 * 1024
 # A subject that is a listener: "api tcp 0.0.0.0:6060".
@@ -423,7 +426,7 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
     became = {(name, item["fingerprint"]): item for name, found in items.items() for item in found}
     fresh.update(key for key, item in became.items() if item["outcome"] == "new")
 
-    groups: dict[tuple[str, str, str, bool, str], list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
+    groups: dict[_Group, list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
     statuses: dict[str, dict[str, int]] = {check: dict.fromkeys(engine.STATUSES, 0) for check in checks}
     waived: dict[str, int] = defaultdict(int)
     failed = dict.fromkeys(reversed(engine.SEVERITIES), 0)
@@ -506,7 +509,8 @@ def build(run: Mapping[str, Any], hosts: Iterable[Mapping[str, Any]], catalogue:
         headline=_headline(worst, findings, rows, silent, hosts),
         unselected=_unselected(statuses, hosts),
         findings=tuple(findings),
-        steps=(*_mending_steps(mended), *_steps(worst, findings, silent, checks, bool(totals["notselected"]))),
+        steps=(*_mending_steps(mended), *_steps(
+            worst, findings, silent, checks, bool(totals["notselected"]), _Roots.of(explanation.roots(hosts), groups))),
         families=families,
         hosts=tuple(rows),
         silent=silent,
@@ -596,7 +600,7 @@ def _platform_words(platform: Mapping[str, Any]) -> str:
     return " · ".join(filter(None, (system[:1].upper() + system[1:], str(arch or ""))))
 
 
-def _finding(key: tuple[str, str, str, bool, str], members: list[tuple[str, Mapping[str, Any]]], entry: Mapping[str, Any],
+def _finding(key: _Group, members: list[tuple[str, Mapping[str, Any]]], entry: Mapping[str, Any],
              fresh: set[tuple[str, str]], became: Became) -> Finding:
     check, status, severity, is_waived, kind = key
     same: dict[tuple[str, str], list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
@@ -848,14 +852,49 @@ def _mending_steps(mended: remediation.View | None) -> Iterator[Step]:
         yield Step("Run the same without --check.", f"It would fix {text.count(number, 'finding')} on {text.count(mended.hosts, 'host')}.")
 
 
+class _Roots(NamedTuple):
+    """What blocks and is only a symptom, by the explanations. ``blocking`` and ``symptoms`` are (host, check, subject); ``roots`` are
+    the causes of those that block, which do not block themselves."""
+
+    blocking: frozenset[tuple[str, str, str]]
+    symptoms: Mapping[tuple[str, str, str], explanation.Root]
+    roots: Sequence[explanation.Root]
+
+    @classmethod
+    def of(cls, roots: Iterable[explanation.Root], groups: Mapping[_Group, Sequence[tuple[str, Mapping[str, Any]]]]) -> _Roots:
+        blocking = frozenset((host, key[0], str(result.get("subject") or ""))
+                             for key, members in groups.items() if key[-1] == "blocker" for host, result in members)
+        behind = [(root, {(root.host, *result) for result in root.symptoms} & blocking) for root in roots]
+        return cls(blocking, {mark: root for root, marks in behind for mark in marks},
+                   [root for root, marks in behind if marks and (root.host, *root.result) not in blocking])
+
+    def steps(self, findings: Sequence[Finding]) -> Iterator[Step]:
+        """The causes, those with the most symptoms first."""
+        same: dict[tuple[Any, ...], list[explanation.Root]] = defaultdict(list)
+        for root in self.roots:
+            same[root.cause, root.result].append(root)
+        for (_cause, (check, subject)), those in sorted(same.items(), key=lambda item: -len(item[1])):
+            key = next((one.key for one in findings if one.check == check and subject in one.subjects), "")
+            services = text.names(tuple(dict.fromkeys(root.service for root in those)), 2)
+            hosts = text.names(tuple(dict.fromkeys(root.host for root in those)), 4)
+            yield Step(those[0].reason, f"{services} on {hosts}", key, text.sentence(those[0].first_step))
+
+    def cause_of(self, same: Sequence[Finding]) -> explanation.Root | None:
+        """The cause of findings that are symptoms only; None where one stands for itself."""
+        checks = {finding.check for finding in same}
+        causes = [self.symptoms.get(mark) for mark in self.blocking if mark[1] in checks]
+        return causes[0] if causes and None not in causes else None
+
+
 def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow],
-           checks: Mapping[str, Mapping[str, Any]], unselected: bool) -> tuple[Step, ...]:
-    """What to do next, the most urgent first: at most five steps and how many findings are behind them."""
-    steps = []
+           checks: Mapping[str, Mapping[str, Any]], unselected: bool, roots: _Roots) -> tuple[Step, ...]:
+    """What to do next, the most urgent first: at most five steps, the causes of what blocks before them, and how many findings are
+    behind them."""
     blockers = [finding for finding in _of(findings, "blocker") if not finding.predicted]
+    steps = list(roots.steps(findings))[:_ROOTS]
     unclear = _of(findings, "unclear")
     # What one command mends comes first: it costs least.
-    ways = sorted(_by_mend(blockers), key=lambda same: not any(finding.fix for finding in same))
+    ways = sorted(_by_mend(blockers), key=lambda same: (roots.cause_of(same) is not None, not any(finding.fix for finding in same)))
     for same in ways[:_STEPS]:
         subjects = tuple(dict.fromkeys(subject for finding in same for subject in finding.subjects))
         where = text.names(tuple(dict.fromkeys(host for finding in same for host in finding.hosts)), 4)
@@ -868,6 +907,8 @@ def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow],
         tried = next((finding.tried for finding in same if finding.tried), "")
         if fix:
             how = ""  # the command does it; what a person would do by hand is with the finding
+        elif root := roots.cause_of(same):
+            how = f"It follows from {explanation.CAUSES.get(root.cause, root.cause)}: mend that first."
         elif tried:
             how = f"Remediation did not mend it: {tried}"
         steps.append(Step(reason if how or fix else f"Mend {same[0].check}: {reason}", where, same[0].key, how,

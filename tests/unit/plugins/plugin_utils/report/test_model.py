@@ -226,6 +226,39 @@ def test_findings_about_one_listener_are_one_step(subjects: tuple[str, str], che
     assert len(report.findings) == 2
 
 
+def explained(*lines: tuple[str, str, str, str]) -> dict[str, Any]:
+    """A service with an explanation: (cause, check, subject, cause behind it)."""
+    ranked = [{"cause": cause, "check": check, "subject": subject, "share": None, "reason": f"It is {cause}.",
+               "first_step": f"Mend {cause}", "behind": behind} for cause, check, subject, behind in lines]
+    return {"name": "api", "explanation": {"ranked": ranked, "excluded": []}}
+
+
+IDLE, POOL = ("database_idle", "services.active", "stock", ""), ("pool", "pprof.bind", "api orders", "database_idle")
+FOLLOWS = "It follows from transactions left open in the database: mend that first."
+
+
+@pytest.mark.parametrize(("results", "hosts", "steps"), [
+    pytest.param([fail("api orders", check="pprof.bind")], 1,
+                 [("It is database_idle.", "Mend database_idle.", "api on a"), ("It fails.", FOLLOWS, "api orders on a")],
+                 id="only the symptom blocks"),
+    pytest.param([fail("api orders", check="pprof.bind"), fail("api", check="pprof.expvar"),
+                  fail("stock", check="services.active", severity="low")], 1,
+                 [("It is database_idle.", "Mend database_idle.", "api on a"), ("Mend pprof.expvar: It fails.", "", "api on a"),
+                  ("It fails.", FOLLOWS, "api orders on a")], id="a symptom comes last"),
+    pytest.param([fail("api orders", check="pprof.bind"), fail("stock", check="services.active")], 1,
+                 [("Mend services.active: It fails.", "", "stock on a"), ("It fails.", FOLLOWS, "api orders on a")],
+                 id="both block"),
+    pytest.param([fail("api orders", check="pprof.bind")], 2,
+                 [("It is database_idle.", "Mend database_idle.", "api on a"), ("Mend pprof.bind: It fails.", "", "api orders on a, b")],
+                 id="on another host it stands for itself"),
+    pytest.param([fail("other", check="pprof.bind")], 1, [("Mend pprof.bind: It fails.", "", "other on a")], id="another service's"),
+])
+def test_the_cause_of_what_blocks_comes_before_it(results: list[Result], hosts: int, steps: list[tuple[str, str, str]]) -> None:
+    report = build(host("a", *results, services=[explained(IDLE, POOL)]), *[host("b", *results) for _number in range(hosts - 1)])
+    assert [(step.do, step.how, step.where) for step in report.steps[:-1]] == steps
+    assert report.document["verdict"] == "not_ready"
+
+
 def test_counts_of_a_host_are_findings_and_checks() -> None:
     passed = fleet.result("pprof.bind", "pass", "Well.")
     row, = build(host("a", fail("api"), fail("web"), fleet.result("limits.nofile_effective", "pass", "Well.", subject="x"),
