@@ -25,7 +25,7 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.causes import in
 from ansible_collections.goready.preflight.plugins.plugin_utils.causes.base import (
     FAILS, Candidate, View, begins, brings, listed, message, plural, text, views,
 )
-from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Facts, Result
+from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Facts, Result, lookup
 from ansible_collections.goready.preflight.plugins.plugin_utils.wall import OBSERVATIONS
 
 #: The subsets of the facts without which nothing can be said of a request; what else is known is used beside them.
@@ -145,11 +145,16 @@ def _gaps(view: View) -> None:
         if broken is not None:
             view.unmeasured.append((what, check, text(broken.get("message") or broken.get("kind"), 200)))
         elif view.facts.get(subset) is None:
-            view.unmeasured.append((what, check, "it was not asked for"))
-    if view.facts.get("connections") is not None and not view.endpoints:
+            view.unmeasured.append((what, check, "none of the selected checks reads it"))
+    if lookup(view.facts, "connections.endpoints") is not None and not view.endpoints:
         view.unmeasured.append(("what it depends on", "network.endpoint", "preflight_services declares no depends_on of it"))
+    if lookup(view.facts, "pools.services") is not None and not view.pools:
+        view.unmeasured.append((
+            "its metrics page", "databases.pool_wait", "none of it is known: declare it as metrics in preflight_services"))
     if view.mean_ms is None:
-        view.unmeasured.append(("the time of a request", "", "neither metrics nor a health URL tell it"))
+        view.unmeasured.append(("the time of a request", "", "neither metrics nor a health URL tells it"))
+    elif view.own_mean is None:
+        view.unmeasured.append(("the time of a request", "", "no metrics tell it, and its health URL is not like other requests"))
     seen = view.seen
     if seen is None:
         failed = next((one for one in view.walls if one.get("error")), None)

@@ -17,6 +17,11 @@ These handlers are divided as the dials in flight are: some in name resolution, 
 Nor is it where a handler has handed its work to goroutines of its own (errgroup, WaitGroup, a time-out around the next handler):
 they run a closure of the function that waits, ``main.pay.func1`` in ``main.pay`` (cmd/compile, closure naming), and the handlers
 are divided as these are. So are those behind a singleflight, as its leaders are.
+
+A long poll waits for an event, and is not slow. It stands in a select, a receive or a condition, as a request does whose work is
+done by another goroutine. What tells them apart: a wait to send, for a group, a limiter or a semaphore is for room or work; and for
+a request somebody is at work, in a handler or in own code. What is left may be either, and is called an event. Those that the
+service's own metrics do not know of in the window, as they did not end in it, are no requests that come and go.
 """
 from __future__ import annotations
 
@@ -33,10 +38,11 @@ WORDS: Mapping[str, str] = {
     "dns": "name resolution", "connect": "connections to be made", "tls": "TLS handshakes", "dependency": "the answer of a dependency",
     "database": "the answer of a database", "pool": "a connection of a pool", "lock": "a lock", "gc": "the garbage collector",
     "disk": "the file system", "process": "another program", "sleep": "a sleep", "internal": "a channel or another goroutine",
-    "client": "its own client", "cpu": "nothing: it runs, or could run", "other": "something else",
+    "client": "the client itself", "cpu": "the CPU (running, or waiting for one)", "other": "something else",
 }
 #: Fewer observed requests tell no share: at 20, one of 10 % is seen with a standard error of 7 %.
 OBSERVATIONS = 20
+GONE = 0.25  # of the requests at work: those whose client has hung up, from where on it is told
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,9 @@ class State:
 @dataclass(frozen=True)
 class Profile:
     """``observations``: requests seen at work, over all samples; ``handlers``: how many at a time, the mean. ``gone``: the part of
-    them (0..1) whose client has hung up, see :func:`_gone`."""
+    them (0..1) whose client has hung up, see :func:`_gone`; ``events``: the part that waits for an event, as it seems: it is in the
+    state ``internal``. ``lasting``: those that waited so and did not end (``count`` at a time, the mean); they are in none of the
+    others."""
 
     seconds: float
     samples: int
@@ -63,6 +71,8 @@ class Profile:
     states: tuple[State, ...]
     streams: int = 0
     gone: float = 0.0
+    events: float = 0.0
+    lasting: State | None = None
 
     @property
     def enough(self) -> bool:
@@ -102,7 +112,7 @@ _GET_CONN = re.compile(r"^net/http\.\(\*Transport\)\.(?:getConn|queueForDial)$")
 _DIAL = re.compile(r"^net/http\.\(\*Transport\)\.(?:dialConnFor|startDialConnForLocked)")
 _DEPENDENCY = re.compile(
     r"^net/http\.\(\*(?:persistConn|bodyEOFSignal|http2ClientConn|http2clientStream|http2Transport)\)\."
-    r"|(?:^|/)http2\.\(\*(?:ClientConn|clientStream|Transport)\)\."
+    r"|(?:^|/)http2\.\(\*(?:ClientConn|clientStream|Transport)\)\.|^net/http\.http2transportResponseBody\.|(?:^|/)http2\.transportResponseBody\."
     r"|(?:^|/)google\.golang\.org/grpc\.\(\*(?:clientStream|csAttempt|ClientConn|pickerWrapper)\)\."
     r"|(?:^|/)github\.com/(?:rabbitmq/amqp091-go|streadway/amqp|segmentio/kafka-go|IBM/sarama|Shopify/sarama|twmb/franz-go|nats-io/nats\.go)[/.]")
 _CLIENT = re.compile(
@@ -115,6 +125,13 @@ _DISK = re.compile(r"^os\.(?:\(\*File\)\.|\(\*Root\)\.|[A-Z])|^io/ioutil\.|^path
 # Connections that were taken over, and streams: no request that comes and goes.
 _STREAM = re.compile(r"(?:^|/)(?:github\.com/(?:gorilla|coder)/websocket|nhooyr\.io/websocket|github\.com/gobwas/ws"
                      r"|golang\.org/x/net/websocket)[/.]|(?:^|/)google\.golang\.org/grpc\.\(\*serverStream\)\.RecvMsg")
+# Who waits here waits for what somebody may send: a blocking queue, a subscription.
+_LISTENS = re.compile(
+    r"\.(?:WaitForNotification|B[LR]Pop|BLMove|BZPop(?:Min|Max)|XRead(?:Group)?|NextMsg(?:WithContext)?|FetchMessage|PollFetches|PollRecords"
+    r"|SubscribeSync)$|\.\(\*PubSub\)\.|redigo/redis\.PubSubConn\.|kafka-go\.\(\*Reader\)\.ReadMessage$")
+_LIMITS = re.compile(r"(?:^|/)(?:golang\.org/x/time/rate|golang\.org/x/sync/(?:semaphore|errgroup)|go\.uber\.org/ratelimit)\.")
+_ANSWERS = re.compile(r"^net/http\.\(\*(?:persistConn|http2ClientConn|http2Transport)\)\.|(?:^|/)http2\.\(\*(?:ClientConn|Transport)\)\."
+                      r"|(?:^|/)google\.golang\.org/grpc\.\(\*(?:csAttempt|ClientConn)\)\.")
 _OURS = re.compile(r"^net/http/pprof\.|^runtime/pprof\.")  # who answers the very question
 _READER = "net/http.(*connReader).backgroundRead"
 _TIMEOUT_HANDLER = "net/http.(*timeoutHandler).ServeHTTP"  # its handler runs in another goroutine, which is counted
@@ -122,7 +139,9 @@ _TIMEOUT_HANDLER = "net/http.(*timeoutHandler).ServeHTTP"  # its handler runs in
 _FLIGHT = re.compile(r"(?:^|/)singleflight\.\(\*Group\)\.(?:Do|doCall)")
 _INNER = 6  # closures in closures that are looked through
 # What tells more of a helping goroutine than that a handler waits for it.
-_HELPS = frozenset((*WORDS, "get_conn")) - {"internal", "client", "other"}
+_HELPS = frozenset((*WORDS, "get_conn", "stream")) - {"internal", "client", "other"}
+# In these somebody is at work. A loop of own code that sleeps, has a program run or reads from a connection may do so all day.
+_AT_WORK = frozenset(("dns", "connect", "tls", "get_conn", "pool", "lock", "gc", "disk", "cpu", "database", "dependency"))
 
 _WAITS = frozenset(("select", "chan_receive", "chan_send", "cond", "wait_group"))
 _NETWORK = frozenset(("io", "select", "chan_receive", "chan_send", "cond", "syscall", "wait_group"))
@@ -149,6 +168,8 @@ def state_of(cls: str, functions: Sequence[str]) -> str:
         return "pool"
     if cls in _NETWORK and any_of(_GET_CONN):
         return "get_conn"
+    if cls in _NETWORK and any_of(_LISTENS):
+        return "internal"
     if cls in _NETWORK and any_of(_DATABASE):
         return "database"
     if cls in _NETWORK and any_of(_DEPENDENCY):
@@ -169,8 +190,12 @@ def state_of(cls: str, functions: Sequence[str]) -> str:
     return "internal" if cls in _WAITS else "other"
 
 
-def profile(endpoints: Iterable[Mapping[str, Any]]) -> Profile | None:
-    """The profile of a service, from the entries of ``wall.endpoints`` that are its own. None where none was sampled."""
+def profile(endpoints: Iterable[Mapping[str, Any]], expected: float | None = None) -> Profile | None:
+    """The profile of a service, from the entries of ``wall.endpoints`` that are its own. None where none was sampled.
+
+    ``expected`` are the requests at work at a time by the service's own metrics: the seconds of all that ended in the window, by
+    the window (L = lambda W). Where twice as many and more are seen, those above it that wait for an event are left out.
+    """
     counts: dict[str, float] = {}
     places: dict[str, dict[str, float]] = {}
     dials: Counter[str] = Counter()
@@ -180,7 +205,8 @@ def profile(endpoints: Iterable[Mapping[str, Any]]) -> Profile | None:
         rows = places.setdefault(state, {})
         rows[place] = rows.get(place, 0.0) + seen
 
-    total, served, read = 0, 0, 0
+    total, served, read, working = 0, 0, 0, 0
+    unsure: dict[str, int] = {}  # of those in "internal" who may wait for an event: by their place
     samples, seconds, streams, found = 0, 0.0, 0, False
     for endpoint in endpoints:
         taken = [one for one in _items(endpoint.get("samples")) if isinstance(one.get("counts"), Mapping)]
@@ -202,15 +228,19 @@ def profile(endpoints: Iterable[Mapping[str, Any]]) -> Profile | None:
             if any(_DIAL.search(one) for one in functions):
                 dials[state_of(cls, functions)] += seen
             elif not group.get("server"):
-                helpers.append(_Group(state_of(cls, functions), seen, frames))
+                streaming = any(_STREAM.search(one) for one in functions)
+                one_group = _Group("stream" if streaming else state_of(cls, functions), cls, seen, frames, "")
+                helpers.append(one_group)
+                working += seen if one_group.works else 0
             if not group.get("server") or any(_OURS.search(one) for one in functions) or functions[:1] == [_TIMEOUT_HANDLER]:
                 continue
             if any(_STREAM.search(one) for one in functions):
                 streams += seen
                 continue
-            one_group = _Group(state_of(cls, functions), seen, frames)
+            one_group = _Group(state_of(cls, functions), cls, seen, frames, str(group["server"]))
             total += seen
-            served += seen if group.get("server") == "net/http" else 0
+            working += seen if one_group.state in _AT_WORK else 0
+            served += seen if one_group.server == "net/http" else 0
             if one_group.state == "internal":
                 waiting.append(one_group)
                 continue
@@ -219,20 +249,34 @@ def profile(endpoints: Iterable[Mapping[str, Any]]) -> Profile | None:
             add(one_group.state, _place(frames), seen)
         for each in waiting:
             done_by = [one for one in helpers if one.state in _HELPS and one.helps(each)]
+            if any(one.state == "stream" for one in done_by):
+                streams, total = streams + each.seen, total - each.seen
+                served -= each.seen if each.server == "net/http" else 0
+                continue
             helping = sum(one.seen for one in done_by)
             for one_group in done_by:
                 add(one_group.state, _place(one_group.frames), each.seen * one_group.seen / helping)
             if not done_by:
                 add("internal", _place(each.frames), each.seen)
+                if not each.for_room:
+                    unsure[_place(each.frames)] = unsure.get(_place(each.frames), 0) + each.seen
     if not found:
         return None
-    shares = dict(counts)
+    events, lasting = sum(unsure.values()), 0
+    gone = _gone(served, read, total)
+    # Who works for nobody polls for nothing: that is code which hangs.
+    if expected is not None and events and gone < GONE and total > 2 * expected * samples:
+        lasting = min(events, int(total - expected * samples))
+        for name, count in unsure.items():
+            add("internal", name, -count * lasting / events)
+        events, total = events - lasting, total - lasting
+    shares = {key: value for key, value in counts.items() if value > 1e-6}
     connecting, http = shares.pop("get_conn", 0.0), dict[str, float]()
     if connecting:
         made = {key: value for key, value in dials.items() if key in ("dns", "connect", "tls")}
         # Nobody dials: the transport has as many connections as it may have (MaxConnsPerHost).
-        for key, value in (made or {"pool": 1}).items():
-            http[key] = connecting * value / sum((made or {"pool": 1}).values())
+        for key, value in _wanted(made or {"pool": 1}, connecting).items():
+            http[key] = value
             shares[key] = shares.get(key, 0.0) + http[key]
             rows = places.setdefault(key, {})
             for name, seen_there in places["get_conn"].items():
@@ -240,7 +284,24 @@ def profile(endpoints: Iterable[Mapping[str, Any]]) -> Profile | None:
     states = tuple(sorted((
         State(key, value / total, value, _most(places.get(key)), http.get(key, 0.0) / total) for key, value in shares.items()),
         key=lambda one: (-one.share, one.name))) if total else ()
-    return Profile(seconds, samples, total, total / max(1, samples), states, streams, _gone(served, read, total))
+    return Profile(seconds, samples, total, total / max(1, samples), states, streams, gone,
+                   events / total if total and working < samples else 0.0,
+                   State("internal", lasting / (total + lasting), lasting / samples, _most(unsure)) if lasting else None)
+
+
+def _wanted(dials: Mapping[str, int], waiting: float) -> dict[str, float]:
+    """Of so many who wait for a connection, how many wait for a dial in each state.
+
+    Who waits has begun one dial. Where there are more, nobody waits for the others any more: a dial goes on when its request has
+    ended or got another connection (net/http, Transport.getConn). They are the oldest, so that they are taken from what most are in.
+    """
+    total = sum(dials.values())
+    if total <= waiting:
+        return {key: waiting * value / total for key, value in dials.items()}
+    found: dict[str, float] = {}
+    for number, (key, value) in enumerate(sorted(dials.items(), key=lambda one: one[1])):
+        found[key] = min(value, (waiting - sum(found.values())) / (len(dials) - number))
+    return found
 
 
 def _gone(served: int, read: int, total: int) -> float:
@@ -254,12 +315,23 @@ def _gone(served: int, read: int, total: int) -> float:
 
 
 class _Group:
-    """Goroutines of one stack: their state, how often they were seen, the own functions in it and those that these are closures of."""
+    """Goroutines of one stack: their state, how often they were seen, the own functions in it, and whose handler it is ("": nobody's)."""
 
-    def __init__(self, state: str, seen: int, frames: Sequence[tuple[str, str, int, str]]) -> None:
-        self.state, self.seen, self.frames = state, seen, frames
+    def __init__(self, state: str, cls: str, seen: int, frames: Sequence[tuple[str, str, int, str]], server: str) -> None:
+        self.state, self.cls, self.seen, self.frames, self.server = state, cls, seen, frames, server
         self.own = {function for function, _file, _line, origin in frames if origin == "own"}
         self.flight = any(_FLIGHT.search(one[0]) for one in frames)
+
+    @property
+    def for_room(self) -> bool:
+        """Whether they wait for a place in a queue, a limiter or for goroutines of their own, so for no event."""
+        return self.cls in ("chan_send", "wait_group") or self.flight or any(_LIMITS.search(one[0]) for one in self.frames)
+
+    @property
+    def works(self) -> bool:
+        """Whether goroutines of own code that handle no request are at work."""
+        return bool(self.own) and self.state in _AT_WORK and (
+            self.state != "dependency" or any(_ANSWERS.search(one[0]) for one in self.frames))
 
     def helps(self, waiting: _Group) -> bool:
         """Whether these goroutines do what others wait for."""

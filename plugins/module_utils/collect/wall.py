@@ -39,6 +39,7 @@ SERVERS: Tuple[Tuple[str, Any], ...] = (
 )
 # What fasthttp does for itself between two requests.
 _BETWEEN = re.compile(r"(?:^|/)github\.com/valyala/fasthttp\.|^bufio\.|^net\.|^internal/poll\.|^crypto/tls\.|^sync\.")
+_READER = "net/http.(*connReader).backgroundRead"
 _DIAL = re.compile(r"^net/http\.\(\*Transport\)\.(?:dialConnFor|startDialConnForLocked)")
 _ASSIST = re.compile(r"^runtime\.gc(?:AssistAlloc|ParkAssist)")
 
@@ -175,16 +176,18 @@ class _Watch(runtime._Take):
         return taken[0] if taken else None
 
     def _kept(self, samples: Iterable[Mapping[str, Any]], servers: Mapping[str, str]) -> Dict[str, Dict[str, Any]]:
-        """The groups that fit: those of requests, those that dial for them, then the largest. Of a request only the frames
-        below the server are kept; those above it are the same in all."""
+        """The groups that fit: those that tell whether the clients of requests are still there (a few, and without them all have
+        hung up), those of requests, those that dial for them, then the largest. Of a request only the frames below the server are
+        kept; those above it are the same in all."""
         counts: Dict[str, int] = {}
         for one in samples:
             for key, count in one["counts"].items():
                 counts[key] = counts.get(key, 0) + count
+        readers = {key for key, group in self._groups.items() if any(row[0] == _READER for row in group["frames"])}
         dialling = {key for key, group in self._groups.items() if any(_DIAL.match(str(row[0])) for row in group["frames"])}
         kept: Dict[str, Dict[str, Any]] = {}
         room = self._room
-        for key in sorted(counts, key=lambda one: (one not in servers, one not in dialling, -counts[one], one)):
+        for key in sorted(counts, key=lambda one: (one not in readers, one not in servers, one not in dialling, -counts[one], one)):
             if key not in self._groups:
                 continue
             group = self._groups[key]

@@ -35,6 +35,7 @@ NATURE_SHARE, NATURE_COST = 0.25, 100.0
 ACCEPTED_SHARE, ACCEPTED_COST = 0.5, 500.0  # where its check passes: what network.endpoint_latency accepts of one connection
 NEVER = 0.02                              # a share below is none: one of 50 requests seen
 WAITING = 2.0                             # requests that wait at a time, where no request's time is known
+OLD = 3.0                                 # times as many requests as were seen at work: what ended in the window began long before
 
 _METRICS, _HEALTH = "the service's metrics", "health URL"
 
@@ -153,23 +154,30 @@ def views(facts: Facts, results: Sequence[Result]) -> Iterator[View]:
                                 and str(lookup(one, "container.id") or "") in ("", ident)])
         view.listeners = [one for one in listed(facts, "sample.listeners") if one.get("service") == name]
         view.walls = wall.of_service(facts, name, ident)
-        view.seen = wall.profile(view.walls)
-        _request(view)
+        expected = _request(view)
+        view.seen = wall.profile(view.walls, expected)
+        if expected is not None and view.mean_ms is not None and view.watched is not None and expected > OLD * view.watched.handlers:
+            whole_mean, view.mean_ms = view.mean_ms, view.mean_ms * view.watched.handlers / expected  # W = L / lambda
+            view.measured.append(f"Requests that ended in the window took {milliseconds(whole_mean)} in the mean, those seen at work "
+                                 f"{milliseconds(view.mean_ms)}: some began long before it, as streams do.")
         yield view
 
 
-def _request(view: View) -> None:
-    """What a request takes in the mean: by the service's own metrics, else by its health URL."""
+def _request(view: View) -> float | None:
+    """What a request takes in the mean: by the service's own metrics, else by its health URL. Returned are the requests at work at
+    a time by the metrics (the seconds of all, by those of the window), None where they do not tell."""
     http = [mapping(one.get("http")) for one in view.pools]
     requests, seconds = (sum(number(one.get(key)) or 0.0 for one in http) for key in ("requests", "seconds"))
     if requests >= 1:
         view.requests = int(requests)
         if seconds > 0:
             view.mean_ms, view.mean_source = seconds * 1000 / requests, _METRICS
-            return
+            window = max((number(one.get("seconds")) or 0.0 for one in view.pools), default=0.0)
+            return seconds / window if window else None
     totals = [total for one in view.health for total in [median(lookup(one, "phases.total"))] if total is not None]
     if totals:
         view.mean_ms, view.mean_source = max(totals), _HEALTH
+    return None
 
 
 # ---------------------------------------------------------------------------------------------------------------- judging

@@ -9,12 +9,12 @@ from typing import Any
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import wall
 from ansible_collections.goready.preflight.plugins.plugin_utils.causes.base import (
-    COST, DOWN, FAILS, MEASURED, NATURE_COST, NATURE_SHARE, NEVER, SHARE, UNMEASURED, WAITING, Candidate, View, from_result, grave, hint,
-    is_cause, items, mapping, median, milliseconds, number, percent, place, plural, proof, site, stands, text, whole,
+    COST, DOWN, FAILS, MEASURED, NATURE_COST, NATURE_SHARE, NEVER, NOTE, SHARE, UNMEASURED, WAITING, Candidate, View, begins, from_result,
+    grave, is_cause, items, mapping, median, message, milliseconds, number, percent, place, plural, proof, site, stands, text, whole,
 )
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import lookup
 
-FULL = 0.9        # of the descriptors: what a burst of requests needs is not there
+FULL, ROOM = 0.9, 256  # of the descriptors: more are in use and fewer left, so that a burst of requests finds none
 # Of the CPU: what Go gives the collector while it works (runtime/mgcpacer.go, gcBackgroundUtilization); and where requests queue
 # for what is left, however short they are.
 HEAVY_GC, GREEDY_GC = 0.25, 0.4
@@ -22,7 +22,6 @@ HEAVY_GC, GREEDY_GC = 0.25, 0.4
 RECORDED = 5
 # Threads that wait for a CPU this many times as long as they run, one of them at any time at least, slow all that a request does.
 CROWDED = 2.0
-GONE = 0.25        # of the requests at work: those whose client has hung up
 _SLOW_ALL = frozenset(("cpu", "lock", "unhealthy", "internal", "pool", "dns", "connect", "tls", "first_byte", "dependency", "database"))
 
 
@@ -58,16 +57,16 @@ def _descriptors(view: View) -> Iterator[Candidate]:
     check = "limits.nofile_headroom"
     line = view.failing(check)
     brought = frozenset(("unhealthy", "accept_queue", "own_connect", "unreachable", "dns", "database_down", "internal"))
-    used = [(now, soft) for one in view.samples for now, soft in [
+    used = [(now, soft, whole(one.get("pid"))) for one in view.samples for now, soft in [
         (number(lookup(one, "fds.open")), number(lookup(one, "fds.soft")))] if now is not None and soft]
     if used:
-        now, soft = max(used, key=lambda pair: pair[0] / pair[1])
+        now, soft, pid = max(used, key=lambda row: row[0] / row[1])
         said = f"{now:.0f} of {soft:.0f} file descriptors are in use"
-        if now >= FULL * soft:
+        if now >= FULL * soft and soft - now < ROOM:
             yield Candidate("descriptors", subject=view.subject, tier=FAILS, brings=brought, **stands(line, check),
-                            reason=f"{said}: without one left accept(2), connect(2) and every file fail with EMFILE.",
-                            first_step=hint(line) or "Raise LimitNOFILE= of its unit and restart it; then look at what holds them: "
-                                                     "ls -l /proc/PID/fd.", evidence=proof(line))
+                            reason=f"{said}: with none left, accept(2), connect(2) and open(2) fail with EMFILE.",
+                            first_step=f"Look at what is open (ls -l /proc/{pid or 'PID'}/fd): a leak fills any limit. Where all of it is "
+                                       "needed, raise LimitNOFILE= of its unit and restart it.", evidence=proof(line))
             return
         view.measured.append(f"Descriptors: {said}.")
     if line is not None and grave(line):
@@ -82,7 +81,7 @@ def _tasks(view: View) -> Iterator[Candidate]:
 
 def _accept_queue(view: View) -> Iterator[Candidate]:
     check = "network.listen_overflow"
-    brought = frozenset(("unhealthy", "own_connect"))
+    brought = frozenset(("unhealthy", "own_connect", "retransmits"))  # a SYN that was dropped is sent again
     told = False
     for one in view.listeners:
         where, backlog, peak, drops = place(one), number(one.get("backlog")), number(one.get("queue_max")), number(one.get("drops"))
@@ -92,12 +91,12 @@ def _accept_queue(view: View) -> Iterator[Candidate]:
         if drops or (backlog is not None and peak is not None and peak > backlog):
             told = True
             lost = f"{plural(drops, 'connection')} {'was' if drops == 1 else 'were'} dropped" if drops else "the next connection is dropped"
+            waited = f"up to {peak or 0:.0f} waited at a backlog of {backlog:.0f}, and " if backlog is not None else ""
             yield Candidate(
                 "accept_queue", subject=subject, tier=FAILS, brings=brought, evidence=proof(line), **stands(line, check),
-                reason=f"The accept queue of {where} is full: up to {peak or 0:.0f} waited at a backlog of {backlog or 0:.0f}, and {lost}; "
-                       "a client tries again after 1, 3 and 7 s.",
-                first_step="Look at what keeps the service from accepting (its descriptors, its CPU), and give the listener room: Go takes "
-                           "its backlog from net.core.somaxconn when it starts.")
+                reason=f"The accept queue of {where} is full: {waited}{lost}; a client tries again after 1, 3 and 7 s.",
+                first_step="Look at what keeps the service from accepting (its descriptors, its CPU), and give the listener room: raise "
+                           "net.core.somaxconn and restart the service, since Go takes its backlog from it when it begins to listen.")
         elif backlog is not None and peak is not None:
             view.measured.append(f"Accept queue of {where}: {f'at most {peak:.0f} of {backlog:.0f} waited' if peak else 'nobody waited'}.")
     # Where listeners are not told apart, what the whole network dropped may be of any of them.
@@ -112,7 +111,7 @@ def _pools(view: View) -> Iterator[Candidate]:
     pools = [(page, pool) for page in view.pools for pool in items(page.get("pools"))]
     for page in view.pools:
         if page.get("error"):
-            view.unmeasured.append(("its metrics page", "databases.pool_wait", text(lookup(page, "error.message"), 200)))
+            view.unmeasured.append(("its metrics page", "databases.pool_wait", message(page)))
     total = sum(number(pool.get("wait_seconds")) or 0.0 for _page, pool in pools)
     told = False
     for page, pool in pools:
@@ -131,7 +130,8 @@ def _pool(view: View, page: Mapping[str, Any], pool: Mapping[str, Any], total: f
     most, used, waits, waited = (number(pool.get(key)) for key in ("max_open", "in_use", "waits", "wait_seconds"))
     line = view.failing("databases.pool_wait", subject)
     full = bool(most) and (used or 0) >= (most or 0)
-    of = f"{used or 0:.0f} of {most:.0f} connections in use" if most else f"{used or 0:.0f} connections in use, without a limit"
+    of = f"{used or 0:.0f} of {most:.0f} connections in use" if most else \
+        f"{used or 0:.0f} connections in use{'' if most is None else ', without a limit'}"
     if line is None and not waited and not (full and in_pool and in_pool >= SHARE):
         if waits is not None:
             view.measured.append(f"Pool {name or subject}: {of}, no wait in {seconds:.0f} s.")
@@ -144,12 +144,20 @@ def _pool(view: View, page: Mapping[str, Any], pool: Mapping[str, Any], total: f
     elif cost is not None:
         share = view.share_of(cost)
     # Who waits is counted as a wait at once, and with its time when it has ended (database/sql, DBStats).
-    reason = f"{plural(waits or 0, 'request')} waited for a connection of the pool {name} in {seconds:.0f} s"
-    reason += f", {milliseconds(each)} each ({of})" if each is not None else f" and got none ({of})"
-    if view.watched is not None and in_pool is not None:
-        reason += f"; {percent(in_pool)} of {view.watched.observations} requests seen at work waited for one"
+    one = f"a connection of {f'the pool {name}' if name else 'its pool'}"
+    if each is not None:
+        reason = f"Requests waited {plural(waits or 0, 'time')} for {one} in {seconds:.0f} s, {milliseconds(each)} each ({of})"
+    elif waited:
+        reason = f"Requests waited {milliseconds(waited * 1000)} together for {one}, since before the window of {seconds:.0f} s ({of})"
+    else:
+        reason = f"Nobody who waited for {one} got it in {seconds:.0f} s ({of})"
+    # Workers of the service may queue for what no request needs; where requests wait for a goroutine, that may be the one which queues.
+    seen = view.watched
+    unseen = seen is not None and in_pool is not None and in_pool < NEVER and seen.share("internal") < SHARE
+    if seen is not None and in_pool is not None:
+        reason += f"; {percent(in_pool)} of {seen.observations} requests seen at work waited for one"
     failing = grave(line) or (share is None and (each or 0.0) >= NATURE_COST)
-    wanted = is_cause(cost, share, failing=failing)
+    wanted = is_cause(cost, share, failing=failing, watched=unseen)
     return Candidate(
         "pool", "databases.pool_wait", subject, MEASURED if share is not None else UNMEASURED, f"{reason}{'' if wanted else ': no cause'}.",
         "Look for what holds connections too long (rows that are not closed, a transaction around a call); then raise SetMaxOpenConns, as "
@@ -198,6 +206,9 @@ def _locks(view: View) -> Iterator[Candidate]:
     reason += beside or (f"; {waiting:.1f} wait at a time" if waiting >= 0.1 else "")
     crowd = share is not None and share >= NATURE_SHARE and cost is None and waiting >= WAITING
     wanted = crowd or is_cause(cost, share, failing=grave(line), watched=seen is not None)
+    if not wanted and cost is None and (share is None or share >= SHARE):
+        view.measured.append(f"{reason}. What that costs a request is not known.")
+        return
     evidence = [f"{site(row)} let others wait {whole(row.get('contentions'))} times, "
                 f"{milliseconds((number(row.get('delay_ns')) or 0.0) / 1e6)} together" for row in sites[:3]]
     if state is not None and state.where:
@@ -224,7 +235,8 @@ def _collector(view: View) -> Iterator[Candidate]:
     for one in view.pools:
         fraction = number(lookup(one, "gc.cpu_fraction"))
         if fraction is not None and fraction <= 1:
-            shares.append((fraction, f"{percent(fraction)} of the CPU time that the service may have went to the garbage collector"))
+            shares.append((fraction, f"in {number(one.get('seconds')) or 0:.0f} s the garbage collector took {percent(fraction)} of the "
+                           "CPU time that the service may use"))
     if view.watched is not None:
         assist = view.watched.share("gc")
         shares.append((assist, f"{percent(assist)} of {view.watched.observations} requests seen at work did the garbage collector's work"))
@@ -241,8 +253,14 @@ def _collector(view: View) -> Iterator[Candidate]:
     if not wanted and share < 0.005:
         view.measured.append("Garbage collector: no measurable part of the requests' time.")
         return
-    if line is not None and share < NEVER:
-        reason = line.reason.rstrip(".")
+    # The checks judge another time than the window, as a rule a longer one: where they come to another end, both are told.
+    if line is not None and share < HEAVY_GC:
+        reason = "; ".join(filter(None, (line.reason.rstrip("."), reason)))
+    elif line is None and wanted:
+        other = next((one.reason.rstrip(".") for one in view.results
+                      if one.id == "memory.gc_cpu" and one.status == "pass" and begins(one.subject, view.subject)), "")
+        reason += f" (memory.gc_cpu judges another time: {other})" if other else ""
+    reason = reason[:1].upper() + reason[1:]
     yield Candidate("gc", line.id if line else "memory.gc_cpu", view.subject, MEASURED, f"{reason}{'' if wanted else ': no cause'}.",
                     "Look at who allocates (go tool pprof -sample_index=alloc_space, profile allocs); then give it room: GOGC, "
                     "and GOMEMLIMIT below the memory limit.", share=share, cost_ms=cost, evidence=proof(line),
@@ -310,8 +328,8 @@ def _scheduler(view: View) -> Iterator[Candidate]:
         return
     worst = max(told, key=lambda one: number(one.get("median")) or 0.0)
     wait, p99 = number(worst.get("median")) or 0.0, number(worst.get("p99"))
-    said = f"Half of its goroutines that could run waited up to {milliseconds(wait)} for a CPU" if wait >= COST else ""
-    said += f", one of 100 up to {milliseconds(p99)}" if said and p99 else ""
+    said = f"A goroutine that could run waited up to {milliseconds(wait)} for a CPU in the median" if wait >= COST else ""
+    said += f" (p99: {milliseconds(p99)})" if said and p99 else ""
     if wait >= NATURE_COST and (view.own_mean or 0.0) >= NATURE_COST:
         yield Candidate("cpu", "", view.subject, UNMEASURED, f"{said}: it computes more than it has CPUs for.",
                         "Look at GOMAXPROCS and the host's CPUs, then take a CPU profile under load (profile deep), and mend what is at "
@@ -350,13 +368,19 @@ def _seen(view: View) -> Iterator[Candidate]:
     seen = view.watched
     if seen is None:
         return
-    parts = ", ".join(f"{percent(one.share)} for {wall.WORDS.get(one.name, one.name)}" for one in seen.states[:4])
+    parts = ", ".join(f"{wall.WORDS.get(one.name, one.name)} ({percent(one.share)})" for one in seen.states[:4] if one.share >= 0.005)
     view.measured.append(f"Requests at work: {seen.handlers:.1f} at a time, seen {plural(seen.observations, 'time')} in "
-                         f"{seen.seconds:.0f} s; they waited {parts}.")
-    if seen.gone >= GONE and seen.gone * seen.observations >= wall.OBSERVATIONS / 2:
+                         f"{seen.seconds:.0f} s; their time went to {parts}.")
+    if seen.gone >= wall.GONE and seen.gone * seen.observations >= wall.OBSERVATIONS / 2:
         view.measured.append(
             f"Up to {percent(seen.gone)} of the requests at work go on though their client has hung up (or left a body that nobody "
             "reads): pass the request's context to what they call.")
+    if seen.lasting is not None:
+        lasting = seen.lasting
+        view.measured.append(
+            f"Beside them {plural(max(1, lasting.count), 'request')} at a time waited for a channel or another goroutine"
+            f"{f', most of them in {text(lasting.where, 200)},' if lasting.where else ''} and did not end: streams and long polls do so, "
+            "else they hang. The shares are told without them.")
     if not view.endpoints:
         for state, check in (("dns", "network.dns"), ("connect", "network.endpoint_latency"), ("tls", "network.endpoint_latency")):
             yield from _by_profile(view, state, check, f"Requests wait for {wall.WORDS[state]}",
@@ -385,26 +409,35 @@ def _seen(view: View) -> Iterator[Candidate]:
     yield from _by_profile(view, "process", "", "Requests wait for another program",
                            "Look at what that program does, and how many of it run at a time; give it a deadline (exec.CommandContext).",
                            accepted=True)
-    # Not told from what is meant to wait (a long poll): only where it is most of a request that takes long.
-    yield from _by_profile(view, "internal", "", "Requests wait for a channel or another goroutine",
-                           "Look at who serves it: too few workers, a semaphore or limiter that is full, one call that all wait for; give "
-                           "the wait a deadline. A long poll waits there on purpose.", accepted=True)
+    # What is meant to wait (a long poll) does so among requests of any kind: only where it is most of a request that takes long.
+    inside = seen.share("internal")
+    if inside and seen.events >= inside / 2:
+        yield from _by_profile(view, "internal", "", "Requests wait for a channel, while nothing in the service is seen to work for them,",
+                               "Find out whether they are meant to wait (a long poll, a stream, an empty queue): then nothing is wrong. "
+                               "Else look for who should answer them: a worker that has ended, a message that does not come back.",
+                               accepted=True, tier=NOTE)
+    else:
+        yield from _by_profile(view, "internal", "", "Requests wait for a channel or another goroutine",
+                               "Look at who serves it: too few workers, a semaphore or limiter that is full, one call that all wait for; "
+                               "give the wait a deadline. A long poll waits there on purpose.", accepted=True)
     yield from _by_profile(view, "sleep", "", "Requests sleep",
                            "Look why: a retry, a back-off, a limiter; wait for a timer and the request's context instead.", accepted=True)
-    yield from _by_profile(view, "cpu", "", "Requests compute, or wait for a CPU to compute on",
+    yield from _by_profile(view, "cpu", "", "Requests compute, or wait for a CPU to compute on,",
                            "Take a CPU profile under load (profile deep), and mend what is at its top.", least=0.5)
 
 
 def _by_profile(view: View, state: str, check: str, said: str, step: str, *, nature: bool = True,
-                least: float = 0.0, accepted: bool = False) -> Iterator[Candidate]:
+                least: float = 0.0, accepted: bool = False, tier: int = MEASURED) -> Iterator[Candidate]:
     seen = view.watched
     found = seen.state(state) if seen is not None else None
     if seen is None or found is None or found.share < NEVER:
         return
     cost = found.share * view.own_mean if view.own_mean is not None else None
-    reason = f"{said} {percent(found.share)} of their time{f', the most in {text(found.where, 200)}' if found.where else ''}"
+    reason = f"{said} {percent(found.share)} of their time{f', most of it in {text(found.where, 200)}' if found.where else ''}"
     # Where no request's time is known: what always waits for something must be a crowd to be a cause.
     crowd = cost is None and not nature and found.share >= NATURE_SHARE and found.share * seen.handlers >= WAITING
     wanted = found.share >= least and (crowd or is_cause(cost, found.share, failing=False, nature=nature, accepted=accepted))
-    yield Candidate(state, check, view.subject, MEASURED, f"{reason}{'' if wanted else ': no cause'}.", step, share=found.share,
-                    cost_ms=cost, ranked=wanted, brings=frozenset(("unhealthy",)))
+    if not wanted and cost is None and found.share >= max(SHARE, least):
+        return  # how long a request takes is not known: neither a cause nor excluded, and the profile has told it
+    yield Candidate(state, check, view.subject, tier, f"{reason}{'' if wanted else ': no cause'}.", step, share=found.share,
+                    cost_ms=cost, ranked=wanted, brings=frozenset(() if tier == NOTE else ("unhealthy",)))

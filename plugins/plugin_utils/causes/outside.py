@@ -16,6 +16,7 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.causes.base impo
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import Result, lookup
 
 _HIGH = engine.SEVERITIES.index("high")
+FULL_TABLE = 0.95  # of the tracked connections
 # What waits where a dependency is slow or does not answer.
 _BEHIND = frozenset(("dependency", "database", "pool", "internal", "unhealthy"))
 
@@ -50,16 +51,18 @@ def _tracking(view: View) -> Iterator[Candidate]:
     count, most = number(table.get("count")), number(table.get("maximum"))
     lost = (number(table.get("drops")) or 0.0) + (number(table.get("early_drops")) or 0.0)
     line = view.failing(check, "", view.subject)
-    if lost or (line is not None and line.rank >= _HIGH):
+    # A few are dropped with room in the table: two packets that raced for one entry.
+    if lost and (line is not None or (most and (count or 0.0) >= FULL_TABLE * most)):
         yield Candidate(
             "conntrack", subject="connection tracking", tier=FAILS, brings=_NO_CONNECTION, **stands(line, check),
-            reason=f"{count or 0:.0f} of {most or 0:.0f} connections are tracked, and {lost:.0f} were dropped in the window: the first "
-                   "packet of a new connection gets no answer.",
+            reason=f"{count or 0:.0f} of {most or 0:.0f} connections are tracked, and {plural(lost, 'packet')} of new ones "
+                   f"{'was' if lost == 1 else 'were'} dropped in the window: such a connection gets no answer.",
             first_step=hint(line) or "Raise net.netfilter.nf_conntrack_max.", evidence=proof(line))
     elif line is not None and grave(line):
-        yield from_result(line, "conntrack", UNMEASURED, _NO_CONNECTION)
+        yield from_result(line, "conntrack", FAILS if line.rank >= _HIGH else UNMEASURED, _NO_CONNECTION)
     elif count is not None and most:
-        view.measured.append(f"Connection tracking: {count:.0f} of {most:.0f} entries in use, nothing dropped.")
+        gone = f"{plural(lost, 'packet')} dropped" if lost else "nothing dropped"
+        view.measured.append(f"Connection tracking: {count:.0f} of {most:.0f} entries in use, {gone}.")
 
 
 def _ports(view: View) -> Iterator[Candidate]:
@@ -87,22 +90,30 @@ def _ports(view: View) -> Iterator[Candidate]:
 def _retransmits(view: View) -> Iterator[Candidate]:
     line = view.failing("network.retransmits")
     if line is not None and grave(line):
-        # Lost segments slow everything a little: which of the measured parts they made long is not known.
-        yield from_result(line, "retransmits", UNMEASURED, ("unhealthy",))
+        # Lost segments slow everything a little: which of the measured parts they made long is not known. A health URL that is asked
+        # on the host itself loses none.
+        yield from_result(line, "retransmits", UNMEASURED)
         return
     sent, again = (number(lookup(view.facts, f"sample.kernel.tcp.{key}")) for key in ("OutSegs", "RetransSegs"))
     if sent:
         view.measured.append(f"Retransmits: {again or 0:.0f} of {sent:.0f} TCP segments in the window.")
 
 
+def _own_ports(view: View) -> set[int]:
+    """Where the service listens itself: a health URL may lead to a load balancer before it."""
+    return {whole(one.get("port")) for rows in (view.listeners, *(items(process.get("listeners")) for process in items(
+        view.service.get("processes")))) for one in rows} - {0}
+
+
 def _own_listener(view: View) -> Iterator[Candidate]:
+    own = _own_ports(view)
     for one in view.health:
-        connect = median(lookup(one, "phases.connect"))
+        connect = median(lookup(one, "phases.connect")) if whole(one.get("port")) in own else None
         # Between a host and its own listener lies nothing but the accept queue; a SYN that finds it full comes again after 1 s.
         if connect is not None and connect >= 500:
             yield Candidate("own_connect", "network.listen_overflow", _label(one), MEASURED, share=view.share_of(connect), cost_ms=connect,
                             reason=f"Connecting to the service's own {_label(one)} takes {milliseconds(connect)} from its own host.",
-                            first_step="Look at its accept queue: ss -ltn (Recv-Q above Send-Q).")
+                            first_step="Look at its accept queue: ss -ltn (Recv-Q above Send-Q).", brings=frozenset(("unhealthy",)))
         total = median(lookup(one, "phases.total"))
         if total is not None:
             view.measured.append(f"Health URL {_label(one)}: {milliseconds(total)} (median).")
@@ -115,9 +126,10 @@ _PHASES: Mapping[str, tuple[str, str, str, str]] = {
     "dns": ("Looking up the name of", "network.dns", "dns",
             "Ask each nameserver of /etc/resolv.conf by itself and take out the slow one; let a cache on the host answer."),
     "connect": ("Connecting to", "network.endpoint_latency", "connect",
-                "Look at the accept queue of its listener and at the way to it; keep connections, so that few requests pay for one."),
+                "Look at the accept queue of its listener (ss -ltn on its host) and at the network between; keep connections open, so that "
+                "few requests pay for one."),
     "tls": ("The TLS handshake with", "network.endpoint_latency", "tls",
-            "Look whether its server has a free CPU or worker; keep connections, so that few requests pay for a handshake."),
+            "Look whether its server has CPU and workers left; keep connections open, so that few requests pay for a handshake."),
     "first_byte": ("The first byte of", "network.endpoint_latency", "dependency",
                    "Look at that service, which takes so long for its answer; give the call a deadline of its own."),
 }
@@ -166,7 +178,9 @@ def _endpoint(view: View, one: Mapping[str, Any]) -> Iterator[Candidate]:
         yield Candidate("unreachable", subject=label, tier=FAILS if line.rank >= _HIGH else UNMEASURED, keys=keys, brings=_BEHIND,
                         reason=line.reason, first_step=hint(line), evidence=proof(line), **stands(line, "network.endpoint"))
     for name, cost in taken.items():
-        yield _slow_phase(view, one, name, cost, total)
+        found = _slow_phase(view, one, name, cost, total)
+        if found is not None:
+            yield found
 
 
 def _address(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,7 +200,14 @@ def _no_answer(view: View, one: Mapping[str, Any], error: Mapping[str, Any]) -> 
         cause, subject=text(one.get("host") or label, 200) if named else label, tier=FAILS, keys=_keys(one),
         brings=_BEHIND | {"database_down", "unreachable"}, evidence=proof(line), **stands(line, check),
         reason=f"{label} does not answer: {message(one)} ({phase}).",
-        first_step=hint(line) or f"Try it from this host: {'getent ahosts' if named else 'curl -v'} {label}")
+        first_step=hint(line) or f"Try it from this host: {_by_hand(one, named=named)}")
+
+
+def _by_hand(one: Mapping[str, Any], *, named: bool) -> str:
+    host, port = text(one.get("host") or "", 200), one.get("port")
+    if named:
+        return f"getent ahosts {host}"
+    return f"nc -vz {host} {port}" if host and port and not _is_http(one) else f"curl -v {_label(one)}"
 
 
 def _dead(view: View, one: Mapping[str, Any], addresses: Sequence[Mapping[str, Any]], line: Result | None) -> Iterator[Candidate]:
@@ -209,7 +230,8 @@ def _dead(view: View, one: Mapping[str, Any], addresses: Sequence[Mapping[str, A
                     brings=_BEHIND | {"connect"})
 
 
-def _slow_phase(view: View, one: Mapping[str, Any], name: str, cost: float, total: float) -> Candidate:
+def _slow_phase(view: View, one: Mapping[str, Any], name: str, cost: float, total: float) -> Candidate | None:
+    """None where it is neither: it takes long, and what a request takes is not known."""
     said, check, _state, step = _PHASES[name]
     label = _label(one)
     subject = text(lookup(one, "dns.name") or one.get("host") or label, 200) if name == "dns" else label
@@ -222,12 +244,17 @@ def _slow_phase(view: View, one: Mapping[str, Any], name: str, cost: float, tota
         # Whose goroutine does the call is not in the profile (wall.py knows closures): the handler waits for one, and the answer is late.
         share = min(inner, own)
         seen = f"; {percent(inner)} of requests seen at work waited for a channel or a goroutine, which may wait for it"
-    wanted = is_cause(cost, share, failing=failing, nature=True, watched=bool(seen), accepted=view.passes(check, subject))
+    accepted = view.passes(check, subject)
+    wanted = is_cause(cost, share, failing=failing, nature=True, watched=bool(seen), accepted=accepted)
+    if not wanted and cost >= COST and share is None and view.mean_ms is None and not accepted:
+        return None
     reason = f"{said} {subject} takes {milliseconds(cost)} (median){seen or view.beside()}"
     why = ""
     if not wanted:
         unseen = seen and (share or 0.0) < NEVER
-        why = ": no cause" if cost < COST else ": no request was seen to wait for it" if unseen else ": a part, and not what makes it late"
+        why = ": no cause" if cost < COST else ": no request was seen to wait for it" if unseen else \
+            ": its check accepts that" if share is None and accepted else ": few requests can wait for it" if share is None else \
+            ": a part of them, and not what makes them late"
     return Candidate(
         name, check, subject, tier, f"{reason}{why}.", hint(line) if name == "dns" and hint(line) else step, share=share, cost_ms=cost,
         evidence=proof(line), severity=line.rank if line else 0, ranked=wanted, keys=_keys(one) | {subject}, brings=_BEHIND)
@@ -246,7 +273,6 @@ def _share(view: View, phase: str, cost: float, one: Mapping[str, Any]) -> tuple
     # A driver waits for the answer to a query, which is no first byte of a connection; still it is the nearest that there is.
     named = "database" if phase == "first_byte" and not _is_http(one) else _PHASES[phase][2]
     found = seen.share(named)
-    waited = f"; {percent(found)} of {seen.observations} requests seen at work waited for {wall.WORDS[named]}"
     sums: dict[bool, dict[str, float]] = {True: {}, False: {}}
     for other in view.endpoints:
         name = text(lookup(other, "dns.name"), 200) if phase == "dns" else _label(other)
@@ -260,7 +286,10 @@ def _share(view: View, phase: str, cost: float, one: Mapping[str, Any]) -> tuple
     else:
         alike, part = sums[_is_http(one)], by_http if _is_http(one) else found - by_http
     slow = sum(alike.values())
-    return part * (cost / slow if slow > 0 else 1.0), MEASURED, waited
+    share = part * (cost / slow if slow > 0 else 1.0)
+    # What others are waited for is not to be read as this one's.
+    mine = f", {percent(share)} for this one" if percent(share) != percent(found) else ""
+    return share, MEASURED, f"; {percent(found)} of {seen.observations} requests seen at work waited for {wall.WORDS[named]}{mine}"
 
 
 def _is_http(endpoint: Mapping[str, Any]) -> bool:
@@ -313,7 +342,12 @@ def _locks(view: View, one: Mapping[str, Any], name: str, keys: frozenset[str]) 
     blockers = [entry for entry in idle if str(entry.get("pid")) in blocked_by]
     longest = max((number(entry.get("seconds")) or 0.0 for entry in waits), default=0.0)
     # A request that waits for a lock of the database holds a connection of the pool, for which others wait.
-    share = view.watched.share("database", "pool") if view.watched is not None and waits else None
+    seen = view.watched
+    share = seen.share("database", "pool") if seen is not None and waits else None
+    # It may be somebody else's session that waits. Not every driver is known by its name; and where requests wait for a goroutine,
+    # that may be the one which asks the database.
+    unseen = seen is not None and share is not None and share + seen.share("dependency", "other") < NEVER \
+        and seen.share("internal") < SHARE
     waiting = f"{plural(len(waits), 'session')} wait{'s' if len(waits) == 1 else ''} for a lock"
     line = view.failing("databases.idle_in_transaction", *keys)
     if blockers or (line is not None and grave(line)):
@@ -326,22 +360,38 @@ def _locks(view: View, one: Mapping[str, Any], name: str, keys: frozenset[str]) 
             reason = line.reason.rstrip(".")
         yield Candidate(
             "database_idle", subject=name, tier=MEASURED if blockers and share else UNMEASURED, share=share if blockers else None,
-            keys=keys, brings=_BEHIND | {"database_locks", "database_connections"},
-            reason=f"{reason}, and {waiting} behind {'it' if len(blockers) == 1 else 'them'}." if blockers else f"{reason}.",
-            first_step="End transactions on every path (defer tx.Rollback()), with a context that has a deadline; "
-                       "idle_in_transaction_session_timeout ends what is left.",
+            keys=keys, brings=_BEHIND | {"database_locks", "database_connections"}, ranked=not (unseen and blockers),
+            reason=f"{reason}, and {waiting} behind {'it' if len(blockers) == 1 else 'them'}{_nobody(unseen)}." if blockers
+                   else f"{reason}.",
+            first_step=f"{_end(one, oldest)} transactions on every path (defer tx.Rollback()), with a context that has a deadline.",
             evidence=proof(line), **stands(line, "databases.idle_in_transaction"))
     elif isinstance(one.get("idle_in_transaction"), list):
-        view.measured.append(f"Database {name}: {plural(len(idle), 'transaction')} open without work, none in anybody's way.")
+        view.measured.append(f"Database {name}: {plural(len(idle), 'transaction')} open without work, none in anybody's way." if idle else
+                             f"Database {name}: no transaction is open without work.")
     line = view.failing("databases.lock_wait", *keys)
     if waits and (line is not None or longest * 1000 >= NATURE_COST):
         # How long somebody waits at this moment is not what a request pays.
-        yield Candidate("database_locks", subject=name, tier=MEASURED if share else UNMEASURED, share=share, keys=keys,
-                        brings=_BEHIND, reason=f"In {name} {waiting}, the longest {longest:.1f} s.",
-                        first_step=hint(line) or "Look at who holds the lock (pg_blocking_pids), and make that transaction shorter.",
+        yield Candidate("database_locks", subject=name, tier=MEASURED if share else UNMEASURED, share=share, keys=keys, ranked=not unseen,
+                        brings=_BEHIND, reason=f"In {name} {waiting}, the longest {longest:.1f} s{_nobody(unseen)}.",
+                        first_step=hint(line) or f"Look at who holds the lock{_named(blocked_by)}, and make that transaction shorter.",
                         evidence=proof(line), **stands(line, "databases.lock_wait"))
     elif isinstance(one.get("lock_waits"), list):
         view.measured.append(f"Database {name}: {'nobody waits for a lock' if not waits else waiting + ', not for long'}.")
+
+
+def _named(sessions: set[str]) -> str:
+    return f" (session {', '.join(text(one, 20) for one in sorted(sessions)[:3])})" if sessions else ""
+
+
+def _end(server: Mapping[str, Any], session: Mapping[str, Any]) -> str:
+    """How the session is ended by hand, where that is known; the code that leaves it is mended later."""
+    pid = whole(session.get("pid"))
+    call = {"postgres": f"SELECT pg_terminate_backend({pid})", "mysql": f"KILL {pid}"}.get(str(server.get("kind")), "")
+    return f"Look what session {pid} belongs to; {call} ends it now. Then mend the code: end" if pid and call else "End"
+
+
+def _nobody(unseen: bool) -> str:
+    return ": no request was seen to wait for the database" if unseen else ""
 
 
 def _connections(view: View, one: Mapping[str, Any], name: str, keys: frozenset[str]) -> Iterator[Candidate]:
@@ -364,8 +414,7 @@ def _connections(view: View, one: Mapping[str, Any], name: str, keys: frozenset[
 # ---------------------------------------------------------------------------------------------------------------- notes
 
 def _timeouts(view: View) -> Iterator[Candidate]:
-    ports = {whole(one.get("port")) for one in view.listeners}
-    ports |= {whole(one.get("port")) for process in items(view.service.get("processes")) for one in items(process.get("listeners"))}
+    ports = _own_ports(view)
     for one in listed(view.facts, "timeouts.listeners"):
         url = text(one.get("url") or "", 200)
         found = re.match(r"https?://(?:\[[^\]/]*\]|[^:/]*):(\d{1,5})(?:/|$)", url)
@@ -374,7 +423,7 @@ def _timeouts(view: View) -> Iterator[Candidate]:
         if one.get("error"):
             view.unmeasured.append((f"server timeouts of {url}", "", message(one)))
             continue
-        for part, name in (("headers", "ReadHeaderTimeout"), ("body", "ReadTimeout")):
+        for part in ("headers", "body"):
             seen = mapping(one.get(part))
             patience, seconds = watched.server_timeout({
                 "error": seen.get("error"), "closed_after": number(seen.get("closed_after")), "waited": number(seen.get("waited"))}
@@ -383,12 +432,15 @@ def _timeouts(view: View) -> Iterator[Candidate]:
                 view.measured.append(f"{url}: a client that sends its {part} slowly is given up after {seconds:.1f} s.")
             elif patience == "unread" and part == "body":
                 view.unmeasured.append((f"ReadTimeout of {url}", "", "it answers without reading the body of a request"))
-            elif patience == "unlimited" and seconds:
+            elif patience == "unlimited" and seconds and part == "body":
                 # Some uploads are slow by right, so a body without a deadline is a choice.
+                view.measured.append(f"{url}: a client that sends its body slowly is waited for longer than {seconds:.0f} s: no "
+                                     "ReadTimeout is seen.")
+            elif patience == "unlimited" and seconds:
                 yield Candidate("server_timeouts", "", url, NOTE,
-                                f"{url} waits longer than {seconds:.0f} s for a client that sends its {part} slowly: no {name} is seen, "
-                                "and such clients keep descriptors and goroutines.", f"Set {name} of http.Server.",
-                                ranked=part == "headers")
+                                f"{url} waits longer than {seconds:.0f} s for a client that sends its headers slowly: no "
+                                "ReadHeaderTimeout is seen, and such clients keep descriptors and goroutines.",
+                                "Set ReadHeaderTimeout of http.Server.")
 
 
 def _proxies(view: View) -> Iterator[Candidate]:

@@ -4,6 +4,9 @@
 """The wall-clock profile: shares of counted requests, on stacks of real programs and on facts of any shape."""
 from __future__ import annotations
 
+import gzip
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.goready.preflight.plugins.plugin_utils import wall
 
+RECORDED = json.loads(gzip.decompress((Path(__file__).parents[2] / "fixtures/wall/waits/waits.json.gz").read_bytes()))
 HANDLER = ("main.handle", "/src/shop/main.go", 41, "own")
 
 
@@ -35,6 +39,9 @@ def endpoint(groups: dict[str, Any], *counts: dict[str, int], seconds: float = 5
     pytest.param("select", ["net/http.(*Transport).getConn", "net/http.(*Client).Do"], "get_conn", id="waits for a connection"),
     pytest.param("select", ["net/http.(*persistConn).roundTrip", "net/http.(*Client).Do"], "dependency", id="answer over HTTP"),
     pytest.param("select", ["golang.org/x/net/http2.(*clientStream).writeRequest"], "dependency", id="answer over HTTP/2"),
+    pytest.param("cond", ["sync.(*Cond).Wait", "net/http.(*http2pipe).Read", "net/http.http2transportResponseBody.Read"], "dependency",
+                 id="the rest of an answer over HTTP/2"),
+    pytest.param("cond", ["sync.(*Cond).Wait", "net/http/internal/http2.transportResponseBody.Read"], "dependency", id="the same, Go 1.27"),
     pytest.param("select", ["google.golang.org/grpc.(*csAttempt).recvMsg"], "dependency", id="answer over gRPC"),
     pytest.param("io", ["net.(*conn).Read", "main.readLine"], "dependency", id="a protocol of its own"),
     pytest.param("io", ["net.(*conn).Read", "github.com/lib/pq.(*conn).recvMessage", "database/sql.(*DB).query"], "database", id="lib/pq"),
@@ -64,6 +71,12 @@ def endpoint(groups: dict[str, Any], *counts: dict[str, int], seconds: float = 5
     pytest.param("syscall", ["main._Cfunc_wait"], "other", id="cgo"),
     pytest.param("wait_group", ["sync.(*WaitGroup).Wait", "golang.org/x/sync/errgroup.(*Group).Wait"], "internal", id="wait group"),
     pytest.param("chan_receive", ["main.receive"], "internal", id="channel"),
+    pytest.param("io", ["net.(*conn).Read", "github.com/redis/go-redis/v9/internal/proto.(*Reader).ReadReply",
+                        "github.com/redis/go-redis/v9.cmdable.BLPop"], "internal", id="queue of redis that is empty"),
+    pytest.param("io", ["net.(*conn).Read", "github.com/jackc/pgx/v5/pgconn.(*PgConn).WaitForNotification",
+                        "github.com/jackc/pgx/v5.(*Conn).WaitForNotification"], "internal", id="LISTEN"),
+    pytest.param("select", ["github.com/nats-io/nats.go.(*Subscription).NextMsg"], "internal", id="subscription"),
+    pytest.param("select", ["github.com/nats-io/nats.go.(*Conn).Request"], "dependency", id="question over a broker"),
     pytest.param("cond", ["sync.(*Cond).Wait"], "internal", id="condition"),
     pytest.param("runtime", [], "other", id="nothing known"),
 ])
@@ -87,6 +100,9 @@ def test_shares_are_those_of_the_requests_seen() -> None:
 @pytest.mark.parametrize(("dials", "expected"), [
     pytest.param({"dns": 6, "tls": 2}, {"dns": 0.6, "tls": 0.2, "cpu": 0.2}, id="as the dials in flight are"),
     pytest.param({"connect": 1}, {"connect": 0.8, "cpu": 0.2}, id="one for all"),
+    pytest.param({"connect": 300, "tls": 6}, {"connect": 0.5, "tls": 0.3, "cpu": 0.2}, id="most connect for nobody any more"),
+    pytest.param({"connect": 300, "tls": 300}, {"connect": 0.4, "tls": 0.4, "cpu": 0.2}, id="which of them is not told"),
+    pytest.param({"connect": 1, "tls": 16}, {"connect": 0.05, "tls": 0.75, "cpu": 0.2}, id="one more than who waits"),
     pytest.param({}, {"pool": 0.8, "cpu": 0.2}, id="nobody dials: as many connections as there may be"),
 ])
 def test_who_waits_for_a_connection_waits_for_what_its_dial_does(dials: dict[str, int], expected: dict[str, float]) -> None:
@@ -158,6 +174,83 @@ def test_what_is_no_request_that_comes_and_goes(left_out: dict[str, Any]) -> Non
     assert found is not None and found.observations == 1 and [one.name for one in found.states] == ["sleep"]
 
 
+def test_a_websocket_whose_goroutines_do_the_reading_is_a_stream() -> None:
+    groups = {"serve": stack("wait_group", ("sync.(*WaitGroup).Wait", "std"), ("main.chat", "own"), server="net/http"),
+              "read": stack("io", ("net.(*conn).Read", "std"), ("github.com/coder/websocket.(*Conn).Read", "dependency"),
+                            ("main.chat.func1", "own")),
+              "sleep": group("sleep", "time.Sleep")}
+    found = wall.profile([endpoint(groups, {"serve": 30, "read": 30, "sleep": 1})])
+    assert found is not None and (found.observations, found.streams) == (1, 30) and [one.name for one in found.states] == ["sleep"]
+
+
+POLL = stack("select", ("main.poll", "own"), server="net/http")
+
+
+@pytest.mark.parametrize(("waiting", "other", "expected"), [
+    pytest.param(POLL, {}, 1.0, id="a long poll"),
+    pytest.param(stack("cond", ("sync.(*Cond).Wait", "std"), ("main.poll", "own"), server="net/http"), {}, 1.0, id="by a condition"),
+    pytest.param(POLL, {"w": stack("chan_receive", ("main.work", "own"))}, 1.0, id="beside workers that have nothing to do"),
+    pytest.param(POLL, {"w": stack("io", ("net.(*conn).Read", "std"), ("main.consume", "own"))}, 1.0, id="beside who reads messages"),
+    pytest.param(POLL, {"w": stack("io", ("net.(*conn).Read", "std"), ("github.com/jackc/pgx/v5.(*Conn).WaitForNotification", "dependency"),
+                                   ("main.listen", "own"))}, 1.0, id="beside who listens"),
+    pytest.param(POLL, {"w": stack("sleep", ("time.Sleep", "std"), ("main.tick", "own"))}, 1.0, id="beside a loop that sleeps"),
+    pytest.param(POLL, {"w": stack("select", ROUND_TRIP, ("net/http.(*Transport).dialConn", "std"))}, 1.0, id="nobody's own code"),
+    pytest.param(POLL, {"w": stack("select", ROUND_TRIP, ("main.work", "own"))}, 0.0, id="a worker asks another service"),
+    pytest.param(POLL, {"w": stack("running", ("main.work", "own"))}, 0.0, id="a worker computes"),
+    pytest.param(POLL, {"w": stack("select", ROUND_TRIP, ("main.pay", "own"), server="net/http")}, 0.0, id="who holds the semaphore works"),
+    pytest.param(stack("chan_send", ("main.submit", "own"), server="net/http"), {}, 0.0, id="a full queue"),
+    pytest.param(stack("wait_group", ("sync.(*WaitGroup).Wait", "std"), ("main.all", "own"), server="net/http"), {}, 0.0, id="its own"),
+    pytest.param(stack("select", ("golang.org/x/time/rate.(*Limiter).wait", "dependency"), ("main.pay", "own"), server="net/http"), {}, 0.0,
+                 id="a limiter"),
+])
+def test_who_waits_for_an_event_is_told_from_who_waits_for_work(waiting: dict[str, Any], other: dict[str, Any], expected: float) -> None:
+    found = wall.profile([endpoint({"p": waiting, **other}, *[{"p": 10, **dict.fromkeys(other, 1)}] * 3)])
+    assert found is not None and round(found.events, 2) == expected
+    assert found.share("internal") >= expected and found.lasting is None
+
+
+@pytest.mark.parametrize(("expected", "lasting", "handlers"), [
+    pytest.param(None, None, 110, id="the service tells no requests"),
+    pytest.param(9.5, 100, 10, id="a hundred streams beside ten requests"),
+    pytest.param(60.0, None, 110, id="half of them"),
+    pytest.param(1.0, 100, 10, id="no more than wait for an event"),
+    pytest.param(100.0, None, 110, id="long polls that end"),
+])
+def test_who_does_not_end_is_no_request_that_comes_and_goes(expected: float | None, lasting: float | None, handlers: float) -> None:
+    reader = group("io", "net.(*conn).Read", "net/http.(*connReader).backgroundRead", server=None, own=False)
+    groups = {"p": POLL, "pool": group("select", "database/sql.(*DB).conn"), "r": reader}
+    found = wall.profile([endpoint(groups, *[{"p": 100, "pool": 10, "r": 110}] * 2)], expected)
+    assert found is not None and found.handlers == handlers
+    assert found.share("pool") == pytest.approx(10 / handlers)
+    assert sum(one.share for one in found.states) == pytest.approx(1)
+    assert (None if found.lasting is None else (found.lasting.count, found.lasting.where)) == (
+        None if lasting is None else (lasting, "main.poll (x.go:7)"))
+
+
+@pytest.mark.parametrize("version", RECORDED)
+@pytest.mark.parametrize(("case", "shares", "events", "lasting"), [
+    ("long poll", {"internal": 1.0}, 1.0, None),
+    ("stream", {"internal": 1.0}, 1.0, None),  # no request ended, so that nothing is known to last
+    ("stream and semaphore", {"internal": 0.75, "dependency": 0.25}, 0.0, 100),
+    ("queue", {"internal": 1.0}, 0.0, None),
+    ("semaphore", {"internal": 0.9, "dependency": 0.1}, 0.0, None),
+    ("long poll and queue", {"internal": 1.0}, 0.0, None),
+    ("left dials", {"connect": 10 / 18, "tls": 8 / 18}, 0.0, None),
+])
+def test_what_a_program_waits_for(version: str, case: str, shares: dict[str, float], events: float, lasting: float | None) -> None:
+    recorded = RECORDED[version][case]
+    found = wall.profile([recorded["entry"]], recorded["expected"])
+    assert found is not None and found.gone == 0
+    assert {one.name: one.share for one in found.states} == pytest.approx(shares, abs=0.02)
+    assert found.events == events
+    assert (found.lasting.count if found.lasting else None) == (lasting and pytest.approx(lasting, abs=1))
+
+
+def test_who_works_for_nobody_is_no_stream() -> None:
+    found = wall.profile([endpoint({"p": POLL, "cpu": group("running")}, *[{"p": 100, "cpu": 10}] * 2)], 10.0)
+    assert found is not None and found.lasting is None and found.gone == 1.0
+
+
 @pytest.mark.parametrize(("endpoints", "expected"), [
     pytest.param([], None, id="none was sampled"),
     pytest.param([endpoint({})], None, id="no sample came"),
@@ -196,20 +289,21 @@ JSON = st.recursive(
         ("class", "frames", "server", "counts", "samples", "groups", "seconds", "a", "b")), inner, max_size=5), max_leaves=20)
 
 
-@given(st.lists(st.fixed_dictionaries({"groups": JSON, "samples": JSON, "seconds": JSON}), max_size=2))
-def test_any_facts_give_a_profile_or_none(endpoints: list[dict[str, Any]]) -> None:
-    found = wall.profile(endpoints)
+@given(st.lists(st.fixed_dictionaries({"groups": JSON, "samples": JSON, "seconds": JSON}), max_size=2), st.none() | st.floats(0, 1e6))
+def test_any_facts_give_a_profile_or_none(endpoints: list[dict[str, Any]], expected: float | None) -> None:
+    found = wall.profile(endpoints, expected)
     assert found is None or sum(one.share for one in found.states) == pytest.approx(1 if found.observations else 0)
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.tuples(
     st.sampled_from(("select", "io", "lock", "running", "gc", "sleep")), st.sampled_from((
         "net.(*Resolver).lookupIPAddr", "net/http.(*Transport).getConn", "database/sql.(*DB).conn", "net/http.(*Transport).dialConnFor",
-        "sync.(*Mutex).Lock", "main.x")), st.booleans(), st.integers(0, 50)), max_size=6))
-def test_shares_are_of_one_whole(rows: dict[str, tuple[str, str, bool, int]]) -> None:
+        "sync.(*Mutex).Lock", "main.x")), st.booleans(), st.integers(0, 50)), max_size=6), st.none() | st.floats(0, 300))
+def test_shares_are_of_one_whole(rows: dict[str, tuple[str, str, bool, int]], expected: float | None) -> None:
     groups = {key: group(cls, function, server="net/http" if serves else None) for key, (cls, function, serves, _count) in rows.items()}
-    found = wall.profile([endpoint(groups, {key: row[3] for key, row in rows.items()})])
+    found = wall.profile([endpoint(groups, {key: row[3] for key, row in rows.items()})], expected)
     assert found is not None
-    assert found.observations == sum(count for _cls, _function, serves, count in rows.values() if serves)
+    lasting = found.lasting.count if found.lasting else 0
+    assert found.observations + lasting == sum(count for _cls, _function, serves, count in rows.values() if serves)
     assert sum(one.share for one in found.states) == pytest.approx(1 if found.observations else 0)
-    assert all(0 <= one.share <= 1 + 1e-9 for one in found.states)
+    assert all(0 <= one.share <= 1 + 1e-9 for one in found.states) and 0 <= found.events <= 1

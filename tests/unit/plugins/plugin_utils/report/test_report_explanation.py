@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.goready.preflight.plugins.plugin_utils.report import explanation, html, json_report, markdown, model, terminal
@@ -35,6 +37,14 @@ def test_the_failing_come_before_the_waiting_and_both_before_the_rest() -> None:
                                                "1 cause excluded by measurement"]
 
 
+def test_every_cause_has_words() -> None:
+    """As what a symptom follows from."""
+    folder = Path(explanation.__file__).parents[1] / "causes"
+    source = "".join((folder / f"{name}.py").read_text(encoding="utf-8") for name in ("inside", "outside"))
+    named = set(re.findall(r'(?:Candidate\(\s*|from_result\(\w+, |_by_profile\(\s*view, )"(\w+)"', source))
+    assert len(named) > 25 and sorted(named - set(explanation.CAUSES)) == []
+
+
 def test_what_was_not_explained_has_no_part() -> None:
     report = build(fleet.documents())
     assert report.why == explanation.Overview()
@@ -56,6 +66,7 @@ def test_the_page_has_the_cause_its_share_the_first_step_and_what_was_excluded()
                   "First End them: SELECT pg_terminate_backend(812);",
                   "Name resolution of pay.example.org takes 1.2 ms of a request of 660 ms.",
                   "A request took 660 ms in the mean of 1,520 requests", "main.(*shop).order (order.go:41)",
+                  "Its health URL took 120 ms; what other requests took is not known.",
                   "CPU quota: no throttling in 5 s", "nothing on this host tracks connections"):
         assert words in text
     assert text.index("Why would a request time out here?") < text.index("What blocks")
