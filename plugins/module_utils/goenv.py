@@ -143,7 +143,8 @@ def clean(values: Mapping[str, str]) -> Dict[str, str]:
 
 def clean_value(value: str) -> str:
     """One value without credentials. A GOPROXY is a list of URLs, each of which may carry its own."""
-    value = value[:4096]
+    # go puts https:// before an entry without a scheme: user:password@host is a proxy to it.
+    value = re.sub(r"(?<![^\s,|])((?:https?:)?[^\s,|/@:]+):[^\s,|/@]+@", r"\1:[redacted]@", value[:4096])
     pieces = re.split(r"([,|])", value)
     if all(piece in ("direct", "off", "") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", piece) for piece in pieces[::2]):
         return "".join(redact.redact_text(piece) for piece in pieces)

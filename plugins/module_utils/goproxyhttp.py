@@ -5,10 +5,11 @@
 
 Public: :class:`Client`, :class:`Reply`, :class:`Connection`.
 
-What cmd/go does (cmd/go/internal/web/http.go, cmd/go/internal/auth) and this does too: credentials go over https alone, those of
-netrc before those of the URL; an http URL with credentials is refused; at most 10 redirects, none from https to http, and no
-credentials at another host; the CA store of crypto/x509 with SSL_CERT_FILE and SSL_CERT_DIR. It has no time limit of its own:
-that is ours, for everything together. What it would get by running a program (GOAUTH) is not got here. HTTP/2 is not spoken.
+What cmd/go does (cmd/go/internal/web/http.go, cmd/go/internal/auth) and this does too: credentials go over https alone, netrc's
+where the URL has none (before Go 1.24 netrc's came first); an http URL with credentials is refused; at most 10 redirects, none
+from https to http, and no credentials at another host; a kept connection that was closed meanwhile is made anew; the CA store of
+crypto/x509 with SSL_CERT_FILE and SSL_CERT_DIR. It has no time limit of its own: that is ours, for everything together. What it
+would get by running a program (GOAUTH) is not got here. HTTP/2 is not spoken.
 """
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import IO, Any, Dict, List, Mapping, Optional, Tuple
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from ansible_collections.goready.preflight.plugins.module_utils import goproxyproto, httpprobe, netrc
 from ansible_collections.goready.preflight.plugins.module_utils.httpprobe import ProbeError
@@ -39,13 +40,15 @@ CA_COUNT_LIMIT = 2000
 
 # Kinds of error beside those of httpprobe.
 HTTP_PROXY, INSECURE, REDIRECT, UNSUPPORTED = "http_proxy", "insecure", "redirect", "unsupported"
+_HTTP2_ALONE = "speaks HTTP/2 only, which this collection does not"
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass
 class Reply:
     """What came back. ``phases`` in ms: ``dns``, ``connect``, ``tls`` (of the last connection that had to be made; none where a kept
     one was used), ``first_byte`` (from the request to its first byte), ``total`` (all of it, redirects too). ``setup`` is the
-    part of the total that went into the first connection, ``opened`` how many were made."""
+    part of the total that went into making connections, ``opened`` how many were made."""
 
     status: Optional[int] = None
     headers: Dict[str, str] = field(default_factory=dict)
@@ -64,30 +67,32 @@ class Reply:
 
 
 class Connection:
-    """Keeps the last connection of one worker open for its next request, as net/http does."""
+    """Keeps the connections of one worker open for its next requests, as net/http does: several, for a proxy may redirect."""
+
+    KEPT = 4
 
     def __init__(self) -> None:
-        self.key: Tuple[Any, ...] = ()
-        self.sock: Optional[socket.socket] = None
+        self._kept: Dict[Tuple[Any, ...], socket.socket] = {}
 
     def take(self, key: Tuple[Any, ...]) -> Optional[socket.socket]:
-        sock = self.sock
+        sock = self._kept.pop(key, None)
         if sock is None:
             return None
-        self.sock = None
-        if self.key == key and not select.select([sock], [], [], 0)[0]:  # readable: it was closed meanwhile
+        poller = select.poll()
+        poller.register(sock, select.POLLIN)
+        if not poller.poll(0):
             return sock
-        sock.close()
+        sock.close()  # readable: it was closed meanwhile
         return None
 
     def keep(self, key: Tuple[Any, ...], sock: socket.socket) -> None:
-        self.close()
-        self.key, self.sock = key, sock
+        self._kept[key] = sock
+        while len(self._kept) > self.KEPT:
+            self._kept.pop(next(iter(self._kept))).close()
 
     def close(self) -> None:
-        if self.sock is not None:
-            self.sock.close()
-            self.sock = None
+        while self._kept:
+            self._kept.popitem()[1].close()
 
 
 class Client:
@@ -98,7 +103,7 @@ class Client:
         self._environment = environment
         self._logins: Dict[str, str] = {}
         self._root = root.rstrip("/")
-        self._tls: Any = None
+        self._tls: Dict[str, Any] = {}
         self._lock = threading.Lock()
         for entry in netrc.entries(logins):
             if entry.machine and entry.login and entry.password:
@@ -123,8 +128,6 @@ class Client:
             reply.error, reply.detail = _kind(exc, reply)
         except ValueError as exc:
             reply.error, reply.detail = (httpprobe.INCOMPLETE if reply.status else httpprobe.NOT_HTTP), str(exc)[:200]
-            if "IPv6" in reply.detail:  # of urlsplit(): it repeats what stands between the brackets, which may be a part of a password
-                reply.error, reply.detail = UNSUPPORTED, "a URL has brackets that are not those of an IPv6 address"
         finally:
             if reply.error or connection is None:
                 mine.close()
@@ -136,7 +139,9 @@ class Client:
         return reply
 
     def _follow(self, url: str, reply: Reply, deadline: float, limit: int, sink: Optional[IO[bytes]], connection: Connection) -> None:
-        first = urlsplit(url)
+        first = _split(url)[0]
+        if first.scheme not in _PORTS or not first.hostname:  # GOSUMDB may hold anything
+            raise ProbeError(httpprobe.UNREACHABLE, "it is no http or https URL with a host")
         if first.scheme == "http" and first.username is not None:
             raise ProbeError(INSECURE, "go refuses to pass credentials to an http URL")
         sent = self.login_for(url) if first.scheme == "https" else ""
@@ -151,9 +156,12 @@ class Client:
             reply.redirects += 1
             if reply.redirects >= REDIRECTS:
                 raise ProbeError(REDIRECT, "stopped after %d redirects" % REDIRECTS)
-            target = urljoin(url, where)
-            parts = urlsplit(target)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
+            try:
+                target = urljoin(url, where)
+            except ValueError:
+                raise ProbeError(REDIRECT, "redirects to something that is no http or https URL") from None
+            parts = _split(target)[0]
+            if parts.scheme not in _PORTS or not parts.hostname:
                 raise ProbeError(REDIRECT, "redirects to something that is no http or https URL")
             if first.scheme == "https" and parts.scheme != "https":
                 raise ProbeError(REDIRECT, "redirects from https to http (%s), which go refuses" % _host_of(target))
@@ -168,44 +176,66 @@ class Client:
     def _ask(self, url: str, sent: str, reply: Reply, deadline: float, limit: int, sink: Optional[IO[bytes]],
              connection: Connection) -> None:
         """One request and its answer, without redirects."""
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
+        parts, port = _split(url)
+        host = parts.hostname or ""
         via = goproxyproto.http_proxy(url, self._environment)
         reply.via = redact_url(via)
         reply.status, reply.headers, reply.body, reply.size, reply.truncated = None, {}, b"", 0, False
         reply.credentials = bool(sent)
-        key = (parts.scheme, host, port, via)
-        sock = connection.take(key)
-        reply.reused = sock is not None
-        if sock is None:
-            started = time.monotonic()
-            sock = self._open(parts.scheme, host, port, via, reply, deadline)
-            reply.opened += 1
-            reply.setup = reply.setup or _ms(started)
         path = (parts.path or "/") + ("?" + parts.query if parts.query else "")
         authority = "[%s]" % host if ":" in host else host
-        authority += "" if port == {"http": 80, "https": 443}[parts.scheme] else ":%d" % port
-        lines = ["GET %s HTTP/1.1" % ("http://%s%s" % (authority, path) if via and parts.scheme == "http" else path),
+        authority += "" if port == _PORTS[parts.scheme] else ":%d" % port
+        plain = bool(via) and parts.scheme == "http"
+        lines = ["GET %s HTTP/1.1" % ("http://%s%s" % (authority, path) if plain else path),
                  "Host: " + authority, "User-Agent: " + httpprobe.USER_AGENT, "Accept: */*"]
         if sent:
             lines.append("Authorization: " + sent)
-        if via and parts.scheme == "http" and _userinfo(via):
+        if plain and _userinfo(via):
             lines.append("Proxy-Authorization: " + _userinfo(via))
         if any(ord(char) < 0x20 or ord(char) > 0x7E for line in lines for char in line) or " " in path:
-            sock.close()
             raise ProbeError(REDIRECT if reply.redirects else UNSUPPORTED, "%s has characters that no URL has" % redact_url(url)[:80])
-        started = time.monotonic()
-        try:
-            sock.settimeout(_left(deadline))
-            sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
-            whole = self._receive(sock, reply, deadline, limit, sink, started)
-        except BaseException:
-            sock.close()
-            raise
+        payload = ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+        key = (parts.scheme, host, port, via)
+        whole = False
+        while True:
+            sock: Any = connection.take(key)
+            reply.reused = sock is not None
+            reply.phases.pop("first_byte", None)
+            if sock is None:
+                started = time.monotonic()
+                sock = self._open(parts.scheme, host, port, via, reply, deadline)
+                reply.opened += 1
+                reply.setup += _ms(started)
+            started = time.monotonic()
+            try:
+                sock.settimeout(_left(deadline))
+                sock.sendall(payload)
+                whole = self._receive(sock, reply, deadline, limit, sink, started)
+                break
+            except BaseException as exc:
+                agreed = sock.selected_alpn_protocol() if parts.scheme == "https" else "http/1.1"
+                sock.close()
+                if not _hung_up(exc, reply):
+                    raise
+                if not reply.reused:
+                    if agreed is None and self._offers_http2(host, port, via, deadline):
+                        raise ProbeError(httpprobe.HTTP2, _HTTP2_ALONE) from None
+                    raise
+                # It was closed while the request was on its way: net/http makes another then (shouldRetryRequest).
         if whole:
             connection.keep(key, sock)
         else:
             sock.close()
+
+    def _offers_http2(self, host: str, port: int, via: str, deadline: float) -> bool:
+        """Whether a TLS server that hung up on the request takes HTTP/2. One made with Go that does nothing else does not refuse the
+        handshake without it (crypto/tls, negotiateALPN)."""
+        try:
+            sock: Any = self._open("https", host, port, via, Reply(), deadline, protocol="h2")
+        except (OSError, ProbeError):
+            return False
+        with sock:
+            return bool(sock.selected_alpn_protocol() == "h2")
 
     def _receive(self, sock: socket.socket, reply: Reply, deadline: float, limit: int, sink: Optional[IO[bytes]], started: float) -> bool:
         """Fill ``reply``. True where the connection can take another request."""
@@ -222,14 +252,16 @@ class Client:
                 response.finish()
                 break
             if not first:
-                reply.phases["first_byte"] = _ms(started)
                 data = data.lstrip(b"\r\n")  # what a chunked answer before this one ended with (RFC 9112, 2.2)
                 if not data:
                     continue
+                reply.phases["first_byte"] = _ms(started)
                 first = data[:16]
                 other = httpprobe.greeting(first)
+                if other == httpprobe.HTTP2 and not hasattr(sock, "selected_alpn_protocol"):
+                    raise ProbeError(httpprobe.NOT_HTTP, "speaks HTTP/2 without TLS, which go does not")
                 if other is not None:
-                    words = {httpprobe.TLS_EXPECTED: "answers with a TLS record", httpprobe.HTTP2: "speaks HTTP/2 only"}
+                    words = {httpprobe.TLS_EXPECTED: "answers with a TLS record", httpprobe.HTTP2: _HTTP2_ALONE}
                     raise ProbeError(other, words.get(other, "does not speak HTTP"))
             try:
                 response.feed(data)
@@ -251,19 +283,20 @@ class Client:
 
     # --- connecting -----------------------------------------------------------------------------------------------------
 
-    def _open(self, scheme: str, host: str, port: int, via: str, reply: Reply, deadline: float) -> socket.socket:
+    def _open(self, scheme: str, host: str, port: int, via: str, reply: Reply, deadline: float, *, protocol: str = "http/1.1"
+              ) -> socket.socket:
         for name in ("dns", "connect", "tls"):
             reply.phases.pop(name, None)
         if not via:
             sock = _dial(host, port, reply, deadline)
         else:
-            way = urlsplit(via)
+            way, way_port = _split(via)
             if way.scheme not in ("http", "https") or not way.hostname:
                 raise ProbeError(UNSUPPORTED, "the HTTP proxy %s is of a kind that is not spoken here" % redact_url(via)[:80])
             if way.scheme == "https" and scheme == "https":
                 raise ProbeError(UNSUPPORTED, "TLS through the https proxy %s is not spoken here" % redact_url(via)[:80])
             try:
-                sock = _dial(way.hostname, way.port or {"http": 80, "https": 443}[way.scheme], reply, deadline)
+                sock = _dial(way.hostname, way_port, reply, deadline)
             except ProbeError as failure:
                 raise ProbeError(failure.kind, "the HTTP proxy %s: %s" % (_host_of(via), failure.detail)) from None
             except OSError as exc:
@@ -275,17 +308,17 @@ class Client:
                 sock = self._wrap(sock, way.hostname, reply, deadline)
             elif scheme == "https":
                 _tunnel(sock, host, port, via, deadline)
-        return self._wrap(sock, host, reply, deadline) if scheme == "https" else sock
+        return self._wrap(sock, host, reply, deadline, protocol) if scheme == "https" else sock
 
-    def _wrap(self, sock: socket.socket, host: str, reply: Reply, deadline: float) -> socket.socket:
+    def _wrap(self, sock: socket.socket, host: str, reply: Reply, deadline: float, protocol: str = "http/1.1") -> socket.socket:
         import ssl  # 20 ms of start-up that most hosts do not need
         with self._lock:
-            if self._tls is None:
-                self._tls = self._context()
+            if protocol not in self._tls:
+                self._tls[protocol] = self._context(protocol)
         started = time.monotonic()
         try:
             sock.settimeout(_left(deadline))
-            wrapped: socket.socket = self._tls.wrap_socket(sock, server_hostname=host)
+            wrapped: socket.socket = self._tls[protocol].wrap_socket(sock, server_hostname=host)
         except socket.timeout:
             sock.close()
             raise
@@ -299,7 +332,7 @@ class Client:
         reply.phases["tls"] = _ms(started)
         return wrapped
 
-    def _context(self) -> Any:
+    def _context(self, protocol: str) -> Any:
         import ssl
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2  # crypto/tls, since Go 1.18
@@ -308,7 +341,7 @@ class Client:
         except AttributeError:
             pass  # an OpenSSL that cannot
         context.verify_flags |= 0x80000  # X509_V_FLAG_PARTIAL_CHAIN: crypto/x509 lets a chain end at any certificate of the store
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols([protocol])
         for path in self.ca_files():
             try:
                 context.load_verify_locations(cafile=path)
@@ -339,10 +372,10 @@ class Client:
         return list(found)
 
     def login_for(self, url: str) -> str:
-        """The Authorization header that netrc has for an https URL: of the longest of ``host[:port]/path`` that is a machine
-        (cmd/go/internal/auth, loadCredential), "" for none."""
+        """The Authorization header that netrc has for an https URL: of the longest of ``host[:port]/path`` that is a machine, "" for
+        none. What stands before the ``@`` is a part of that name (cmd/go/internal/auth, loadCredential): such a URL has none."""
         parts = urlsplit(url)
-        prefix = (parts.netloc.rpartition("@")[2] + parts.path).rstrip("/")
+        prefix = (parts.netloc + parts.path).rstrip("/")
         while prefix:
             if prefix in self._logins:
                 return self._logins[prefix]
@@ -360,6 +393,24 @@ def _regular(path: str) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_size <= CA_FILE_LIMIT
 
 
+def _split(url: str) -> Tuple[SplitResult, int]:
+    """A URL's parts and port. What urlsplit() says of a bad one may repeat a part of a password: nothing of it is told."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ProbeError(UNSUPPORTED, "a URL has brackets that are not those of an IPv6 address") from None
+    try:
+        return parts, parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError:
+        raise ProbeError(httpprobe.UNREACHABLE, "a URL has a port that is none") from None
+
+
+def _hung_up(exc: BaseException, reply: Reply) -> bool:
+    """Whether the connection was closed before a byte of an answer came."""
+    kind = exc.kind if isinstance(exc, ProbeError) else _kind(exc, reply)[0] if isinstance(exc, OSError) else ""
+    return kind == httpprobe.CLOSED and "first_byte" not in reply.phases
+
+
 def _left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
@@ -373,7 +424,7 @@ def _ms(started: float) -> float:
 
 def _userinfo(url: str) -> str:
     """The Basic header of what stands before the ``@`` of a URL, "" where nothing does or it cannot be sent."""
-    userinfo, at, _host = urlsplit(url).netloc.rpartition("@")
+    userinfo, at, _host = _split(url)[0].netloc.rpartition("@")
     if not at:
         return ""
     name, _colon, password = userinfo.partition(":")
@@ -389,7 +440,8 @@ def _host_of(url: str) -> str:
 
 
 def _dial(host: str, port: int, reply: Reply, deadline: float) -> socket.socket:
-    """A connected socket. As net.Dialer does: the other address family is tried 0.3 s after the first one was."""
+    """A connected socket. As net.Dialer does, the other address family is tried 0.3 s after the first one was. So is the next
+    address of the same family, for which go waits longer (a share of 30 s): ``connect`` shows that the first one is dead."""
     started = time.monotonic()
     addresses = httpprobe.resolve(host, port, deadline)
     reply.phases["dns"] = _ms(started)
@@ -472,7 +524,7 @@ def _tls_failure(exc: Exception) -> ProbeError:
         said = str(getattr(exc, "verify_message", "") or "certificate verify failed").rstrip(".")
         return ProbeError(httpprobe.CERTIFICATE, "the server's certificate is not good: %s" % (said[:1].lower() + said[1:])[:160])
     if "NO_APPLICATION_PROTOCOL" in upper:
-        return ProbeError(httpprobe.HTTP2, "speaks HTTP/2 only")
+        return ProbeError(httpprobe.HTTP2, _HTTP2_ALONE)
     if "WRONG_VERSION_NUMBER" in upper or "HTTP_REQUEST" in upper:
         return ProbeError(httpprobe.TLS, "answers the TLS handshake in clear")
     return ProbeError(httpprobe.TLS, "the TLS handshake failed: %s" % reason.lower().replace("_", " ")[:120])

@@ -18,6 +18,7 @@ import zlib
 from typing import IO, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import quote, urlsplit
 
+from ansible_collections.goready.preflight.plugins.module_utils import goproxy
 from ansible_collections.goready.preflight.plugins.module_utils.latency import percentile
 
 # What a proxy is asked for where no module was declared. cmd/go itself takes this path to see whether it takes a proxy's URL
@@ -29,6 +30,8 @@ FILES_LIMIT = 20000
 DIRECTORY_LIMIT = 8 << 20  # bytes of a zip's list of its files: zipfile makes an object of 400 bytes of every 46
 
 _VERSION = re.compile(r"v(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?)?)?\Z")
+_HASH = re.compile(r"h1:[A-Za-z0-9+/]{43}=\Z")  # dirhash.Hash1
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:\d\d)\Z")
 
 
 class Module(NamedTuple):
@@ -68,10 +71,10 @@ def file_of(module: Module, what: str) -> str:
 
 
 def join(url: str, path: str) -> str:
-    """``path`` below a proxy's URL, what stands behind ``?`` kept where it is (net/url, URL.JoinPath)."""
+    """``path`` below a proxy's URL, what stands behind ``?`` kept where it is. ``!`` goes as %21 (net/url, URL.EscapedPath)."""
     parts = urlsplit(url)
     base = re.sub(r"/{2,}", "/", parts.path).rstrip("/")
-    return parts._replace(path="%s/%s" % (base, quote(path, safe="/!@:$&'()*+,;=~")), fragment="").geturl()
+    return parts._replace(path="%s/%s" % (base, quote(path, safe="/@:$&+=~")), fragment="").geturl()
 
 
 # --- answers ------------------------------------------------------------------------------------------------------------
@@ -91,9 +94,13 @@ def fault(what: str, body: bytes, module: Module) -> Optional[str]:
             info = json.loads(text)
         except (ValueError, RecursionError):
             return "answers 200 with something that is no JSON"
-        version = info.get("Version") if isinstance(info, dict) else None
+        # encoding/json takes a key in any case, the last one that fits.
+        fields = {key.lower(): value for key, value in info.items()} if isinstance(info, dict) else {}
+        version, when = fields.get("version"), fields.get("time")
         if not isinstance(version, str) or not version:
             return "answers 200 with JSON that names no Version"
+        if when is not None and not (isinstance(when, str) and _TIME.match(when)):
+            return "answers 200 with JSON whose Time is none of RFC 3339"
         if what == "info" and version != module.version:
             return "answers with version %s in place of %s" % (version[:60], module.version)
     elif what == "mod":
@@ -149,10 +156,13 @@ def hash_zip(handle: IO[bytes], module: Module) -> str:
             if len(entries) > FILES_LIMIT:
                 raise ValueError("holds more than %d files" % FILES_LIMIT)
             for entry in entries:
-                if not entry.filename.startswith(prefix):
-                    raise ValueError("holds %r, which lies outside %s" % (entry.filename[:80], prefix))
+                name = entry.filename
+                if not entry.flag_bits & 0x800:  # not marked as UTF-8: zipfile has read it as cp437, go takes the bytes
+                    name = entry.orig_filename.encode("cp437").decode("utf-8", "surrogateescape")
+                if not name.startswith(prefix):
+                    raise ValueError("holds %r, which lies outside %s" % (name[:80], prefix))
                 if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # archive/zip knows these
-                    raise ValueError("holds %r, packed in a way that go does not know" % entry.filename[:80])
+                    raise ValueError("holds %r, packed in a way that go does not know" % name[:80])
                 digest = hashlib.sha256()
                 with archive.open(entry) as source:
                     while True:
@@ -163,8 +173,9 @@ def hash_zip(handle: IO[bytes], module: Module) -> str:
                         if room < 0:
                             raise ValueError("unpacks to more than %d bytes" % UNPACKED_LIMIT)
                         digest.update(piece)
-                files[entry.filename] = digest.hexdigest()
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as exc:
+                files[name] = digest.hexdigest()
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError,
+            UnicodeDecodeError) as exc:
         raise ValueError("is no readable zip: %s" % (str(exc)[:120] or type(exc).__name__)) from None
     return hash_files(files)
 
@@ -182,12 +193,16 @@ def sumdb_of(value: str) -> Optional[SumDB]:
     """What GOSUMDB names (modfetch/sumdb.go, dbDial), None where it is off. ValueError where go refuses it."""
     if value.strip() == "off":
         return None
+    refused = goproxy.sumdb_fault(value)
+    if refused:
+        raise ValueError(refused)
     words = value.split()
     if words == ["sum.golang.google.cn"]:
         words = ["sum.golang.org", "https://sum.golang.google.cn"]
-    if not words or len(words) > 2:
-        raise ValueError("GOSUMDB has no name" if not words else "GOSUMDB has too many words")
-    return SumDB(words[0].partition("+")[0], words[1] if len(words) == 2 else "")
+    name = words[0].partition("+")[0]
+    if not re.match(r"[^/@:?#]+(?::[0-9]+)?(?:/[^@?#]*[^/@?#])?\Z", name):
+        raise ValueError("the database's name is not host[/path]")
+    return SumDB(name, words[1] if len(words) == 2 else "")
 
 
 def sums_of(text: str, module: Module) -> Dict[str, str]:
@@ -195,7 +210,7 @@ def sums_of(text: str, module: Module) -> Dict[str, str]:
     found: Dict[str, str] = {}
     for line in text.split("\n"):
         words = line.split()
-        if len(words) == 3 and words[0] == module.path and words[2].startswith("h1:"):
+        if len(words) == 3 and words[0] == module.path and _HASH.match(words[2]):
             if words[1] == module.version:
                 found["zip"] = words[2]
             elif words[1] == module.version + "/go.mod":
@@ -253,9 +268,12 @@ def _through(host: str, port: int, no_proxy: str) -> bool:
         if not name or (wanted and wanted != str(port)):
             continue
         if address is not None:
-            if name == str(address):
-                return False
-            continue  # a name is compared with names only
+            try:
+                if address == ipaddress.ip_address(name):
+                    return False
+            except ValueError:
+                pass
+            continue  # an address is compared with addresses only
         if name.startswith("*."):
             name = name[1:]
         if host.endswith(name if name.startswith(".") else "." + name) or host == name:

@@ -32,6 +32,7 @@ BODY_LIMIT = 64 * 1024   # bytes of the body that are kept
 HEAD_LIMIT = 32 * 1024   # bytes of status line and headers
 WIRE_LIMIT = 1 << 20     # bytes read at all: bounds chunk extensions and runs of 1xx answers
 VALUE_LIMIT = 256        # characters kept of a header
+LOCATION_LIMIT = 8192    # of Location: that of a signed URL (S3, GCS, CloudFront) has a thousand, and is worth nothing in part
 LINE_LIMIT = 1024        # bytes of a chunk's size line
 USER_AGENT = "goready-preflight"  # so that an access log says who asked
 
@@ -333,7 +334,7 @@ def parse_head(head: bytes) -> Tuple[int, Dict[str, str]]:
         name, colon, value = line.partition(b":")
         key = name.decode("latin-1").lower()
         if colon and key in HEADERS and key not in headers:
-            headers[key] = value.strip().decode("latin-1")[:VALUE_LIMIT]
+            headers[key] = value.strip().decode("latin-1")[:LOCATION_LIMIT if key == "location" else VALUE_LIMIT]
     return status, headers
 
 

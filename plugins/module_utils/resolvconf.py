@@ -30,8 +30,8 @@ def parse_resolv_conf(text: str) -> Dict[str, Any]:
     ``search`` or ``domain`` line, options capped. Without a nameserver it is the host itself."""
     found: Dict[str, Any] = {"nameservers": [], "search": [], "ndots": 1, "timeout": TIMEOUT, "attempts": ATTEMPTS, "options": []}
     for line in text.splitlines():
-        if line[:1] in ("#", ";"):
-            continue
+        if line[:1] in ("#", ";", " ", "\t"):
+            continue  # res_init.c, MATCH: a keyword begins its line; what is indented is read by nobody
         words = line.split()
         if len(words) < 2:
             continue
@@ -50,8 +50,9 @@ def parse_resolv_conf(text: str) -> Dict[str, Any]:
                     found[name] = min(int(value[:9]), caps[name]) if value.isascii() and value.isdigit() else found[name]
                 elif len(found["options"]) < SEARCH_LIMIT:
                     found["options"].append(word)
-    # res_init.c: "If there were no nameserver lines, use the local host". A time of 0 is not waited for at all.
+    # res_init.c: "If there were no nameserver lines, use the local host".
     found["nameservers"] = found["nameservers"] or ["127.0.0.1"]
+    found["timeout"] = found["timeout"] or 1  # res_send.c: "if (seconds <= 0) seconds = 1"
     return found
 
 

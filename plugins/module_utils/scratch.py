@@ -14,7 +14,7 @@ Public: :class:`Folder`, :class:`Result`, :class:`Unusable`, :func:`account`. ::
 * HOME, TMPDIR and all that go keeps (GOCACHE, GOMODCACHE, GOPATH, GOTMPDIR, telemetry) lie in it; the network is off
   (GOPROXY=off), no other Go is loaded (GOTOOLCHAIN=local), no settings of anybody's apply (GOENV=off), until the caller says so.
 * A command has a deadline and bounds: anonymous memory of all its processes together, size of the folder, size of one file.
-  It is the last in the queue for CPU and disk and the first that goes when the host's memory runs out.
+  It has the lowest priority for CPU and disk, and is the first that goes when the host's memory runs out.
 * The folder is removed at the end, also when the module is killed with SIGKILL; see ``scratch_watch.py``, which is what does
   all of this. What a power failure left is removed by the next run.
 
@@ -26,6 +26,7 @@ import base64
 import json
 import os
 import pwd
+import re
 import select
 import signal
 import subprocess
@@ -43,10 +44,15 @@ SPACE = 256 << 20
 LINES = 15
 LINE_LENGTH = 500
 USER_PATH = "/usr/local/bin:/usr/bin:/bin"
+NOBODY = 65534
 #: Parallel steps of a build; each may take some 100 MB, so that a host with 64 CPUs must not do 64.
 AT_ONCE = 4
 #: Seconds that the watching process is given beyond a command's deadline.
 GRACE = 10.0
+
+# What says why, with much behind it: runtime/panic.go and runtime/cgo (every goroutine's trace), cmd/compile (another release's asm
+# explains all its flags next).
+_TELLING = re.compile(r"fatal error: |panic: |runtime/cgo: |compile: version .* does not match")
 
 _START = """\
 import os
@@ -97,20 +103,24 @@ class Result(NamedTuple):
 
 
 def account(name: str = "") -> pwd.struct_passwd:
-    """The passwd entry of ``name``, of who runs this where it is empty. Unusable where there is none."""
+    """The passwd entry of ``name``, of who runs this where it is empty. Unusable where there is none; but a number may have no
+    name: whom a container runs as, the owner of a tree from an archive."""
     try:
         return pwd.getpwnam(name) if name else pwd.getpwuid(os.geteuid())
     except KeyError:
-        if name:
+        if name and not (name.isascii() and name.isdigit()):
             raise Unusable("unavailable", "there is no user %s" % name) from None
-    # A container may run as a number without a name.
-    return pwd.struct_passwd((str(os.geteuid()), "x", os.geteuid(), os.getegid(), "", "/", "/bin/sh"))
+    uid, gid = (int(name), NOBODY) if name else (os.geteuid(), os.getegid())
+    return pwd.struct_passwd((str(uid), "x", uid, gid, "", "/", "/bin/sh"))
 
 
 def last_lines(text: str, lines: int = LINES) -> List[str]:
-    """The last lines that say something, printable, without credentials, each of bounded length."""
+    """The last lines that say something, printable, without credentials, each of bounded length. Where Go says why and hundreds of
+    lines more, that line comes first."""
     kept = [line.rstrip() for line in redact.redact_text(printable(text)).splitlines() if line.strip()]
-    return ["".join(char if char.isprintable() or char == "\t" else "?" for char in line)[:LINE_LENGTH] for line in kept[-lines:]]
+    telling = next((line for line in kept[:-lines] if _TELLING.match(line)), None)
+    kept = kept[-lines:] if telling is None else [telling, *kept[-lines:][1:]]
+    return ["".join(char if char.isprintable() or char == "\t" else "?" for char in line)[:LINE_LENGTH] for line in kept]
 
 
 class Folder:
@@ -129,13 +139,15 @@ class Folder:
         self.path = ""
         self.base = ""
         self.noexec = False
-        self.passed_over: List[str] = []
+        #: Why the folder does not lie in one of the bases before: {base: {kind, message}}.
+        self.passed_over: Dict[str, Dict[str, str]] = {}
         #: The most that the folder and a command took, in bytes.
         self.peak_bytes = 0
         self.peak_memory = 0
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._buffer = b""
         self._command = 0  # pid of what runs
+        self._turn = 0  # number of the last request
 
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
@@ -146,7 +158,7 @@ class Folder:
             self._stop()
             raise
         self.path, self.base, self.noexec = str(answer["path"]), str(answer["base"]), bool(answer["noexec"])
-        self.passed_over = [str(text) for text in answer["passed_over"]]
+        self.passed_over = {str(base): {"kind": str(kind), "message": str(text)} for base, kind, text in answer["passed_over"]}
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -179,7 +191,7 @@ class Folder:
         data = source.encode("utf-8")
         name = self.user.pw_name if self.user.pw_name != str(self.user.pw_uid) else ""
         request = {"uid": self.user.pw_uid, "gid": self.user.pw_gid, "name": name, "bases": self.bases, "space": self.space,
-                   "disk": self.disk, "memory": self.memory}
+                   "disk": self.disk, "memory": self.memory, "turn": self._turn}
         self._send(b"%08d" % len(data) + data + json.dumps(request).encode("utf-8") + b"\n")
         return self._answer(GRACE * max(1, self.context.factor))
 
@@ -239,11 +251,12 @@ class Folder:
                 environment.pop(name, None)
             else:
                 environment[name] = value
+        begin = time.monotonic()
         try:
             answer = self._ask({"do": "run", "argv": list(argv), "env": environment, "cwd": os.path.join(self.path, cwd),
                                 "seconds": seconds}, seconds + GRACE)
         except Unusable as exc:
-            return Result(list(argv), None, 0.0, [], "", exc.error, 0, 0)
+            return Result(list(argv), None, time.monotonic() - begin, [], "", exc.error, 0, 0)
         finally:
             self._command = 0
         self.peak_bytes = max(self.peak_bytes, int(answer.get("bytes") or 0))
@@ -278,7 +291,8 @@ class Folder:
     def _ask(self, request: Dict[str, Any], seconds: float) -> Dict[str, Any]:
         if self._process is None:
             raise Unusable("exception", "the folder is closed")
-        self._send(json.dumps(request).encode("utf-8") + b"\n")
+        self._turn += 1
+        self._send(json.dumps(dict(request, turn=self._turn)).encode("utf-8") + b"\n")
         return self._answer(seconds)
 
     def _send(self, data: bytes) -> None:
@@ -292,13 +306,16 @@ class Folder:
             raise Unusable("exception", "the process that watches the folder is gone: %s" % exc.strerror) from None
 
     def _answer(self, seconds: float) -> Dict[str, Any]:
-        """The next line of the watching process, but those that only tell which process runs."""
+        """What the watching process answers to the last request. Passed over are the lines that only tell which process runs,
+        and answers that came too late."""
         end = time.monotonic() + seconds
         while True:
             while b"\n" not in self._buffer:
                 self._buffer += self._chunk(end)
             line, self._buffer = self._buffer.split(b"\n", maxsplit=1)
             answer: Dict[str, Any] = json.loads(line)
+            if answer["turn"] != self._turn:
+                continue
             if "pid" in answer:
                 self._command = int(answer["pid"])
                 continue

@@ -49,6 +49,9 @@ DYING = 2.0
 RESERVE = 32 << 20
 OUTPUT_LIMIT = 64 << 10
 TICK = 0.25
+#: RLIMIT_DATA is so much above the bound: it counts what is mapped, as thread stacks and Go's arenas of 64 MiB are, whether it is
+#: used or not. What is used is watched, of all processes together.
+MAPPED = 256 << 20
 SCHED_IDLE = getattr(os, "SCHED_IDLE", 5)
 
 
@@ -236,8 +239,7 @@ class Watch:
         self.disk = 0
         self.memory = 0
         self.peak = 0
-        self.cost = 0.0  # seconds that the last look at the folder took
-        self.looked = 0.0
+        self.turn = 0  # number of the request that is being answered
 
     # --- the conversation -------------------------------------------------------------------------------------------------
 
@@ -248,6 +250,7 @@ class Watch:
                 return None
         text, self.buffer = self.buffer.split(b"\n", 1)
         found: Dict[str, Any] = json.loads(text)
+        self.turn = int(found["turn"])
         return found
 
     def more(self) -> bool:
@@ -259,9 +262,8 @@ class Watch:
         self.ended = self.ended or not chunk
         return bool(chunk)
 
-    @staticmethod
-    def say(**values: Any) -> None:
-        data = json.dumps(values).encode() + b"\n"
+    def say(self, **values: Any) -> None:
+        data = json.dumps(dict(values, turn=self.turn)).encode() + b"\n"
         while data:
             try:
                 data = data[os.write(1, data):]
@@ -272,33 +274,34 @@ class Watch:
 
     def make(self, bases: List[str], space: int) -> Dict[str, Any]:
         """Make the folder in the first of ``bases`` that has room for it."""
-        reasons: List[Tuple[str, str]] = []
+        reasons: List[Tuple[str, str, str]] = []
         for base in bases:
             try:
                 if not os.path.isdir(base):
-                    reasons.append(("unavailable", "%s is no folder" % base))
+                    reasons.append((base, "unavailable", "%s is no folder" % base))
                     continue
                 for path in left_behind(base):
                     remove(path)
                 room = free(base)
                 if room < space:
                     kind = "space" if room < min(space, RESERVE) else "room"
-                    reasons.append((kind, "%s has %d MiB free, of the %d MiB that are wanted" % (base, room >> 20, space >> 20)))
+                    reasons.append((base, kind, "%s has %d MiB free, of the %d MiB that are wanted" % (base, room >> 20, space >> 20)))
                     continue
                 if os.statvfs(base).f_favail == 0 and os.statvfs(base).f_files:
-                    reasons.append(("space", "%s has no inode free" % base))
+                    reasons.append((base, "space", "%s has no inode free" % base))
                     continue
                 self.path = tempfile.mkdtemp(prefix=PREFIX, dir=base)
                 break
             except OSError as exc:
                 kind = "space" if exc.errno in (28, 122) else "permission"  # ENOSPC, EDQUOT
-                reasons.append((kind, "%s: %s" % (base, exc.strerror)))
+                reasons.append((base, kind, "%s: %s" % (base, exc.strerror)))
         if not self.path:
-            kinds = [kind for kind, _text in reasons]
+            kinds = [kind for _base, kind, _text in reasons]
             raise Refused(next((kind for kind in ("room", "space") if kind in kinds), kinds[0] if kinds else "unavailable"),
-                          "no folder to work in: %s" % "; ".join(text for _kind, text in reasons))
+                          "no folder to work in: %s" % "; ".join(text for _base, _kind, text in reasons))
         self.lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Another run that looks for what was left behind may hold it for a moment.
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.write(MARKER, MARKER_TEXT)
         for name in FOLDERS:
             os.mkdir(os.path.join(self.path, name), 0o700)
@@ -306,7 +309,7 @@ class Watch:
             self.write(name, text)
         base = os.path.dirname(self.path)
         return {"path": self.path, "base": base, "noexec": bool(os.statvfs(base).f_flag & os.ST_NOEXEC), "free": free(base),
-                "passed_over": [text for _kind, text in reasons]}
+                "passed_over": reasons}
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
         path = os.path.join(self.path, name)
@@ -322,13 +325,9 @@ class Watch:
                 raise OSError(22, "it is no regular file")
             return base64.b64encode(handle.read(limit)).decode()
 
-    def bounds(self, now: float) -> Optional[Tuple[str, str]]:
-        """Which bound of the folder is passed. A look at many files costs, so it is not taken more often than it may."""
-        if now - self.looked < max(TICK, 10 * self.cost):
-            return None
+    def bounds(self) -> Optional[Tuple[str, str]]:
+        """Which bound of the folder is passed."""
         used = usage(self.path)
-        self.looked = time.monotonic()
-        self.cost = self.looked - now
         self.peak = max(self.peak, used)
         if used > self.disk:
             return "disk", "the folder passed its bound of %d MiB" % (self.disk >> 20)
@@ -340,7 +339,7 @@ class Watch:
     # --- commands ---------------------------------------------------------------------------------------------------------
 
     def limits(self) -> None:
-        """In the child, before the command: the last in every queue, the first to go when memory runs out."""
+        """In the child, before the command: the lowest priority, and the bounds of one process."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
@@ -350,13 +349,8 @@ class Watch:
             os.sched_setscheduler(0, SCHED_IDLE, os.sched_param(0))
         except OSError:
             pass  # a sandbox may forbid it; nice is left
-        try:
-            with open("/proc/self/oom_score_adj", "w", encoding="ascii") as handle:
-                handle.write("1000")
-        except OSError:
-            pass
         # Not RLIMIT_AS: the Go runtime reserves far more addresses than it ever uses.
-        for kind, value in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, self.disk), (resource.RLIMIT_DATA, self.memory),
+        for kind, value in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, self.disk), (resource.RLIMIT_DATA, self.memory + MAPPED),
                             (resource.RLIMIT_CPU, self.cpu)):
             hard = resource.getrlimit(kind)[1]
             if hard == resource.RLIM_INFINITY or value < hard:
@@ -372,30 +366,59 @@ class Watch:
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env,
                                        cwd=cwd, close_fds=True, preexec_fn=self.limits)
         except OSError as exc:
-            kind = "permission" if isinstance(exc, PermissionError) else "unavailable"
+            # Without the program's name it is no program's fault: no process could be made, the folder is gone.
+            kind = "permission" if isinstance(exc, PermissionError) else "unavailable" if exc.filename == argv[0] else "exception"
             return {"rc": None, "seconds": 0.0, "error": {"kind": kind, "message": "%s: %s" % (exc.filename or argv[0], exc.strerror)}}
-        except subprocess.SubprocessError as exc:
-            return {"rc": None, "seconds": 0.0, "error": {"kind": "unavailable", "message": "%s: %s" % (argv[0], exc)}}
+        except (subprocess.SubprocessError, ValueError) as exc:  # ValueError: a NUL in a variable
+            return {"rc": None, "seconds": 0.0, "error": {"kind": "exception", "message": "%s: %s" % (argv[0], exc)}}
         self.say(pid=process.pid)
+        # The first to go when memory runs out; and the last to get a CPU where the kernel shares them out by sessions, within which
+        # alone a nice value counts (sched(7), "The autogroup feature"). Not by the child: until execve(2) who became another user may
+        # not open its own files there (PR_SET_DUMPABLE, prctl(2)).
+        for name, value in (("oom_score_adj", b"1000"), ("autogroup", b"19")):
+            try:
+                with open("/proc/%d/%s" % (process.pid, name), "wb") as handle:
+                    handle.write(value)
+            except OSError:
+                pass  # it has ended, a sandbox forbids it, or the kernel has no such groups
         group = Group(process.pid, self.path)
+        try:
+            answer = self.attend(process, group, begin + seconds)
+        finally:
+            group.kill()
+            for pipe in (process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+            try:
+                process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                pass  # it hangs in the kernel (a dead file server)
+        error = answer["error"] or self.bounds()
+        return dict(answer, rc=None if error else process.returncode, seconds=time.monotonic() - begin, bytes=self.peak,
+                    error={"kind": error[0], "message": error[1]} if error else None)
+
+    def attend(self, process: subprocess.Popen[bytes], group: Group, end: float) -> Dict[str, Any]:
+        """What a command prints until its end, its deadline or a bound: {tail, stdout, memory, error}."""
+        begin = time.monotonic()
         tail: Deque[bytes] = collections.deque()
         kept = 0
         out = bytearray()
         error: Optional[Tuple[str, str]] = None
         memory = 0
-        last = 0.0
-        pipes = [pipe for pipe in (process.stdout, process.stderr) if pipe is not None]
+        looked = begin - TICK
+        cost = 0.0  # seconds of CPU that the last look at the bounds took
+        grace = 0.0
         with selectors.DefaultSelector() as selector:
-            for pipe in pipes:
-                selector.register(pipe, selectors.EVENT_READ)
+            for pipe in (process.stdout, process.stderr):
+                if pipe is not None:
+                    selector.register(pipe, selectors.EVENT_READ)
             selector.register(0, selectors.EVENT_READ)
-            grace = 0.0
             while error is None:
                 now = time.monotonic()
-                if now - begin >= seconds:
-                    error = ("timeout", "it did not end within %.0f s" % seconds)
+                if now >= end:
+                    error = ("timeout", "it did not end within %.0f s" % (end - begin))
                     break
-                ready = selector.select(min(TICK, begin + seconds - now))
+                ready = selector.select(min(TICK, end - now))
                 for key, _events in ready:
                     if key.fd == 0:
                         if not self.more():
@@ -418,28 +441,17 @@ class Watch:
                     grace = grace or time.monotonic() + 1.0
                     if time.monotonic() > grace:
                         break
-                now = time.monotonic()
-                if now - last >= TICK:
-                    last = now
-                    error = error or self.bounds(now)
+                # Many files and many processes are dear to look at: no more than a tenth of a CPU, while a build has the lowest priority.
+                if time.monotonic() - looked >= max(TICK, 10 * cost):
+                    cost = time.process_time()
+                    error = error or self.bounds()
                     used = group.memory()
                     memory = max(memory, used)
                     if used > self.memory:
                         error = error or ("memory", "it passed its bound of %d MiB of memory" % (self.memory >> 20))
-        group.kill()
-        for pipe in pipes:
-            pipe.close()
-        try:
-            process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            pass  # it hangs in the kernel (a dead file server)
-        self.looked = 0.0
-        error = error or self.bounds(time.monotonic())
-        return {
-            "rc": None if error else process.returncode, "seconds": time.monotonic() - begin, "memory": memory, "bytes": self.peak,
-            "tail": b"".join(tail).decode("utf-8", "replace"), "stdout": bytes(out).decode("utf-8", "replace"),
-            "error": {"kind": error[0], "message": error[1]} if error else None,
-        }
+                    looked, cost = time.monotonic(), time.process_time() - cost
+        return {"tail": b"".join(tail).decode("utf-8", "replace"), "stdout": bytes(out).decode("utf-8", "replace"), "memory": memory,
+                "error": error}
 
     def close(self) -> List[str]:
         return remove(self.path) if self.path else []

@@ -4259,7 +4259,8 @@ facts:
                 kind:
                   description:
                     - V(no_client), V(refused), V(resolve), V(timeout), V(unreachable), V(closed), V(tls), V(starting), V(full),
-                      V(full_own), V(auth), V(denied), V(database), V(failed), V(run_as), V(url), V(budget) or V(exception).
+                      V(full_own), V(auth), V(denied), V(forbidden), V(role), V(pooling), V(database), V(failed), V(run_as),
+                      V(url), V(budget) or V(exception).
                   returned: success
                   type: str
                 message:
@@ -4541,7 +4542,7 @@ facts:
               type: dict
               contains:
                 role:
-                  description: V(primary), V(standby) or V(replica).
+                  description: V(primary), V(standby), V(replica), or V(sentinel) of a Redis that only watches others.
                   returned: success
                   type: str
                 lag_seconds:
@@ -4942,7 +4943,7 @@ facts:
                       contains:
                         kind:
                           description: >-
-                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(timeout), V(memory), V(disk), V(room), V(space), V(budget), V(unavailable),
                             V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
@@ -5018,7 +5019,7 @@ facts:
                       contains:
                         kind:
                           description: >-
-                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(timeout), V(memory), V(disk), V(room), V(space), V(budget), V(unavailable),
                             V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
@@ -5090,7 +5091,7 @@ facts:
                       contains:
                         kind:
                           description: >-
-                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(timeout), V(memory), V(disk), V(room), V(space), V(budget), V(unavailable),
                             V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
@@ -5166,7 +5167,7 @@ facts:
                       contains:
                         kind:
                           description: >-
-                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(timeout), V(memory), V(disk), V(room), V(space), V(budget), V(unavailable),
                             V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
@@ -5238,7 +5239,7 @@ facts:
                       contains:
                         kind:
                           description: >-
-                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(timeout), V(memory), V(disk), V(room), V(space), V(budget), V(unavailable),
                             V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
@@ -5310,7 +5311,7 @@ facts:
                       contains:
                         kind:
                           description: >-
-                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(timeout), V(memory), V(disk), V(room), V(space), V(budget), V(unavailable),
                             V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
@@ -5382,7 +5383,7 @@ facts:
                       contains:
                         kind:
                           description: >-
-                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(timeout), V(memory), V(disk), V(room), V(space), V(budget), V(unavailable),
                             V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str
@@ -5485,7 +5486,7 @@ facts:
                       contains:
                         kind:
                           description: >-
-                            V(timeout), V(memory), V(disk), V(room), V(budget), V(unavailable),
+                            V(timeout), V(memory), V(disk), V(room), V(space), V(budget), V(unavailable),
                             V(permission), V(exception), or V(build) where nothing is built.
                           returned: success
                           type: str

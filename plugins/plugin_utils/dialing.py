@@ -50,9 +50,14 @@ def silent(address: Address) -> bool:
     return dead(address) and any(one.get("kind") in ("timeout", "unreachable") for one in address.get("errors") or ())
 
 
+def in_order(addresses: Sequence[Address]) -> list[Address]:
+    """Those that were tried, in the order in which Go tries them: the table of RFC 6724, and the facts' order else."""
+    return sorted((one for one in addresses if one.get("routed", True) and one.get("asked")), key=_behind_ipv4)
+
+
 def delay(addresses: Sequence[Address]) -> Delay | None:
     """What silent addresses cost every new connection of a Go program; None where they cost nothing."""
-    usable = sorted((one for one in addresses if one.get("routed", True) and one.get("asked")), key=_behind_ipv4)
+    usable = in_order(addresses)
     if not usable or not any(one.get("ok") for one in usable):
         return None
     first = usable[0].get("family")

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.goready.preflight.plugins.module_utils.databases.target import SCHEMES
 from ansible_collections.goready.preflight.plugins.plugin_utils import engine, subjects
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
     Check, Facts, Outcome, Policy, Result, Waiver, failed, lookup, notapplicable, passed, unknown,
@@ -34,8 +35,8 @@ _LOOPBACK = ("localhost", "127.", "[::1]", "/")
 def carried(facts: Facts | None, rules: Rules | None) -> dict[str, Any]:
     """``fleet`` of a host's document: its pools, the database servers that they may lead to, and what judging them needs.
 
-    ``declares``: whether the inventory names a service or a database of the host. A host of which nothing else is known has
-    nothing else.
+    ``declares``: whether the inventory names a service or a database of the host; where it answered and its pools were not looked
+    at, whether it names one with pools. A host of which nothing else is known has nothing else.
     """
     if rules is None:
         return {"declares": True}
@@ -46,20 +47,26 @@ def carried(facts: Facts | None, rules: Rules | None) -> dict[str, Any]:
     }
     if facts is None:
         return found
-    servers = [one for one in lookup(facts, "databases.servers") or () if one.get("kind") != "redis"]
+    pages, known = lookup(facts, "pools.services"), lookup(facts, "databases.servers")
+    if pages is None or known is None:
+        # Its profile has no such look, or it broke: what its pools may open, or where they lead to, is not known.
+        uses = [one["url"] for one in rules.probing.databases] + [url for one in policy.services for url in one.get("depends_on") or ()]
+        return {**found, "declares": any(SCHEMES.get(str(url).partition(":")[0], ("redis",))[0] != "redis" for url in uses)}
+    servers = [one for one in known if one.get("kind") != "redis"]
     pools: list[dict[str, Any]] = []
     seen = set()
-    for page in lookup(facts, "pools.services") or ():
+    for page in pages:
         service = subjects.subject_of(str(page["service"]), page.get("container"))
         for pool in page.get("pools") or ():
-            # Two services may declare one page.
-            if (page["url"], pool["name"]) in seen:
+            # Two services may declare one page. What was found in containers may be one address in each.
+            key = (page["url"], pool["name"], "" if page.get("declared") or not page.get("container") else service)
+            if key in seen:
                 continue
-            seen.add((page["url"], pool["name"]))
+            seen.add(key)
             pools.append({
                 "subject": f"{service} {pool['name']}".rstrip(), "max_open": pool.get("max_open"), "open": pool.get("open"),
                 "server": _server_of(str(page["service"]), str(pool["name"]), servers)})
-    counted = {str(page["service"]) for page in lookup(facts, "pools.services") or () if page.get("pools")}
+    counted = {str(page["service"]) for page in pages if page.get("pools")}
     return {**found, "pools": pools, "servers": [_server(one, counted) for one in servers]}
 
 
@@ -69,9 +76,18 @@ def _server(server: Mapping[str, Any], counted: set[str]) -> dict[str, Any]:
     return {
         "name": server.get("name"), "kind": server.get("kind"), "place": server.get("place"), "server_id": server.get("server_id"),
         "limit": connections.get("limit"), "reserved": connections.get("reserved"), "used": connections.get("used"),
-        "error": error.get("message") or error.get("kind"), "declared": bool(server.get("declared")),
+        "error": error.get("message") or error.get("kind"), "declared": bool(server.get("declared")), "between": between(server),
         "uncounted": sorted(name for name in server.get("services") or () if name not in counted),
     }
+
+
+def between(server: Mapping[str, Any]) -> bool:
+    """Whether the PostgreSQL that answered is not who listens where it was asked: a pooler or a forwarded port is between."""
+    place = str(server.get("place") or "")
+    if server.get("kind") != "postgres" or not server.get("login") or place.startswith("/"):
+        return False
+    by = server.get("answered_by")  # None: it was reached through a unix socket
+    return not by or f":{by.get('port')}," not in f"{place},"
 
 
 def _server_of(service: str, pool: str, servers: Sequence[Mapping[str, Any]]) -> int | None:
@@ -165,6 +181,11 @@ class _Server:
     def total(self) -> int:
         return sum(int(pool["max_open"]) for _host, pool in self.pools if pool["max_open"])
 
+    @property
+    def straight(self) -> int:
+        """The part of the total that no pooler can hold back."""
+        return sum(int(pool["max_open"]) for _host, pool in self.pools if pool["max_open"] and not pool.get("between"))
+
 
 def _keys(host: str, server: Mapping[str, Any]) -> tuple[str, str]:
     """What a server is known by: itself (empty where it did not say) and where it is. The same loopback address or socket is
@@ -208,18 +229,22 @@ def _pools(documents: Sequence[Mapping[str, Any]]) -> dict[str, list[Outcome]]:
     """The outcomes of :data:`POOL` by host."""
     by_index = _servers(documents)
     answers: dict[str, list[Outcome]] = {}
-    counted, silent = [], []
+    counted: list[str] = []
+    silent: list[str] = []   # they could not be verified
+    unasked: list[str] = []  # they were, without a look at their pools
     for document in documents:
         name, fleet = str(document["name"]), document.get("fleet") or {}
         if "pools" in fleet:
             counted.append(name)
-        elif fleet.get("declares", True) and (document.get("error") or document.get("reachable") is not True):
-            silent.append(name)
+        elif fleet.get("declares", True):
+            (silent if document.get("error") or document.get("reachable") is not True else unasked).append(name)
         for pool in fleet.get("pools") or ():
             if pool["server"] is None:
                 answers.setdefault(name, []).append(_unmapped(pool))
             else:
-                by_index[(name, int(pool["server"]))].pools.append((name, pool))
+                index = int(pool["server"])
+                between = bool(fleet["servers"][index].get("between"))
+                by_index[(name, index)].pools.append((name, {**pool, "between": between}))
     sums: dict[tuple[int, float], Outcome] = {}  # what every host with a pool at a server is told
     for document in documents:
         name, fleet = str(document["name"]), document.get("fleet") or {}
@@ -234,7 +259,7 @@ def _pools(documents: Sequence[Mapping[str, Any]]) -> dict[str, list[Outcome]]:
             if any(pool["max_open"] for pool in mine):
                 key = (id(server), float(fleet["percent"]))
                 if key not in sums:
-                    sums[key] = _sum(server, key[1], counted, silent)
+                    sums[key] = _sum(server, key[1], counted, silent, unasked)
                 answers.setdefault(name, []).append(replace(sums[key], subject=str(listed["name"])))
     return answers
 
@@ -249,7 +274,7 @@ def _of_pools(name: str, server: _Server, mine: Sequence[Mapping[str, Any]]) -> 
     """The pools of one host that no sum can hold."""
     for pool in mine:
         if pool["max_open"] == 0:
-            room = f"all {server.limit} connections" if server.limit is not None else "all connections"
+            room = f"all {server.limit} connections" if server.limit is not None and not pool["between"] else "all connections"
             yield failed(
                 f"The pool has no upper bound: under load it may take {room} of {name}; SetMaxOpenConns should bound it.",
                 subject=pool["subject"], actual=0, expected="an upper bound", severity="low",
@@ -258,7 +283,7 @@ def _of_pools(name: str, server: _Server, mine: Sequence[Mapping[str, Any]]) -> 
             yield unknown("The upper bound of the pool is not among its metrics.", subject=pool["subject"], severity="low")
 
 
-def _sum(server: _Server, percent: float, counted: Sequence[str], silent: Sequence[str]) -> Outcome:
+def _sum(server: _Server, percent: float, counted: Sequence[str], silent: Sequence[str], unasked: Sequence[str]) -> Outcome:
     bounded = [(host, pool) for host, pool in server.pools if pool["max_open"]]
     hosts = {host for host, _pool in bounded}
     on = f"{_many(len(bounded), 'pool')} on {_many(len(hosts), 'host')}"
@@ -272,8 +297,8 @@ def _sum(server: _Server, percent: float, counted: Sequence[str], silent: Sequen
         evidence.append(f"not in the sum, without an upper bound: {_some(others)}")
     if server.uncounted:
         evidence.append(f"not in the sum, no pool is known of: {_some(server.uncounted)}")
-    if silent:
-        evidence.append(f"not in the sum, nothing is known of: {_some(silent)}")
+    if silent or unasked:
+        evidence.append(f"not in the sum, nothing is known of: {_some([*silent, *unasked])}")
     if server.limit is None:
         why = f": {server.error}" if server.error else ""
         return unknown(f"{on} may open {server.total} connections together; how many the server allows is not known{why}.",
@@ -283,15 +308,18 @@ def _sum(server: _Server, percent: float, counted: Sequence[str], silent: Sequen
     said = f"{on} may open {server.total} connections together; the server has {server.limit} for them"
     said += "" if percent == 100 else f", of which they may take {percent:g} %"
     wanted = f"at most {allowed}"
-    if server.total > allowed:
+    if server.straight > allowed:
         return failed(f"{said}.", actual=server.total, expected=wanted, evidence=evidence)
+    if server.total > allowed:
+        return unknown(f"{said}, but {server.total - server.straight} of them lead to a pooler or a forwarded port: a pooler opens no more "
+                       "than it is allowed.", actual=server.total, expected=wanted, evidence=evidence, severity=None if silent else "low")
     if silent:
         return unknown(f"{said}, and {_many(len(silent), 'host')} did not say what more there is: {_some(silent)}.", actual=server.total,
                        expected=wanted, evidence=evidence)
-    if server.uncounted or others:
+    if server.uncounted or others or unasked:
         # A pool that nobody counts is no proof; it must not stop a release either.
-        return unknown(f"{said}, and not all that use it are counted: {_some([*server.uncounted, *others])}.", actual=server.total,
-                       expected=wanted, evidence=evidence, severity="low")
+        return unknown(f"{said}, and not all that use it are counted: {_some([*server.uncounted, *others, *unasked])}.",
+                       actual=server.total, expected=wanted, evidence=evidence, severity="low")
     return passed(f"{said}.", actual=server.total, expected=wanted, evidence=evidence)
 
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How the checks of a toolchain in action read ``build.toolchains`` (docs/facts.md): one step of one Go becomes one outcome.
 
-Public: :class:`Work`, :func:`works`, :func:`cause`, :data:`CAUSES`. Pure.
+Public: :class:`Work`, :func:`works`, :func:`starved`, :func:`cause`, :data:`CAUSES`. Pure.
 
 What is the toolchain's fault and what is not: a command that came to its own end with a status other than 0 is a finding. One
 that was stopped at a bound, or for which the machine had no memory, is unknown: it says nothing about the toolchain.
@@ -43,8 +43,11 @@ CAUSES = (
     Cause(r"parsing \$GOFLAGS|go: parsing GOFLAGS|-mod may only be set to|invalid value .* for (?:flag )?-|flag provided but not defined"
           r"|unknown flag|-mod=\S+ (?:not supported|only valid)", "GOFLAGS holds what this go does not take",
           "Correct or unset GOFLAGS (`go env GOFLAGS`, `go env -u GOFLAGS`)."),
-    Cause(r"creating work dir: .*no such file", "GOTMPDIR names a folder that is not there",
-          "Make the folder, or unset GOTMPDIR: go does not make it."),
+    Cause(r"creating work dir: .*no such file", "GOTMPDIR or TMPDIR names a folder that is not there",
+          "Make the folder, or unset the variable: go does not make it."),
+    Cause(r"creating work dir: .*(?:permission denied|read-only file system|not a directory)",
+          "GOTMPDIR or TMPDIR names a folder in which this user can make nothing",
+          "Unset the variable, or name a folder of the user's own."),
     Cause(r"no space left on device|disk quota exceeded", "there is no room left",
           "Make room in the temporary folder and the build cache (`go clean -cache`), or set GOTMPDIR to a folder that has some."),
     Cause(r"exec format error", "a program of the toolchain is another machine's",
@@ -125,6 +128,12 @@ def status(step: Entry) -> str:
         return f"ended by signal {-rc}"
 
 
+def starved(step: Entry) -> bool:
+    """Whether it was the machine's memory that was at its end, not the toolchain."""
+    rc = step["rc"]
+    return rc == -signal.SIGKILL or (rc not in (0, None) and _NO_MEMORY.search("\n".join(step["output"])) is not None)
+
+
 @dataclass(frozen=True)
 class Work:
     """One entry of ``build.toolchains``. ``severity`` replaces a finding's own where the Go is in no PATH."""
@@ -174,7 +183,7 @@ class Work:
             if step["error"]["kind"] == "build":
                 return notapplicable(f"{self.version} builds nothing: toolchain.build says why.", subject=self.subject)
             return self._unknown(step["error"], step)
-        if step["rc"] == -signal.SIGKILL or (step["rc"] != 0 and _NO_MEMORY.search("\n".join(step["output"]))):
+        if starved(step):
             return self._unknown({"kind": "memory", "message": f"the memory did not suffice ({status(step)})"}, step)
         return None
 

@@ -60,12 +60,17 @@ class Namespace:
 
 
 def namespaces(facts: Facts) -> Iterator[Namespace]:
-    """The host's own first."""
+    """The host's own first; those that nobody could look into last, as one."""
     kernel = facts["sample"]["kernel"]
     yield Namespace("", kernel)
     names = _subjects(facts)
     for one in kernel.get("namespaces") or ():
         yield Namespace(", ".join(names.get(str(name), str(name)) for name in one.get("services") or ()), one)
+    seen = {str(name) for one in (kernel, *(kernel.get("namespaces") or ())) for name in one.get("services") or ()}
+    unseen = [names.get(str(name), str(name)) for name in kernel.get("unreadable") or () if str(name) not in seen]
+    if unseen:
+        why = "it could not be looked into" if lookup(facts, "collected.privileged") else "permission denied"
+        yield Namespace(", ".join(unseen), {"pid": 0, "error": {"kind": "unreadable", "message": why}})  # 0: no listener has it
 
 
 def _subjects(facts: Facts) -> dict[str, str]:

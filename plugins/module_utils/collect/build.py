@@ -8,8 +8,9 @@ cold build; what is cheap or matters most comes first, and what matters most of 
 it reaches the network or the user's own folders.
 
 What takes the time is the standard library, so it is compiled as cheaply as may be (:data:`QUICK`): that halves the time, more so
-in an emulator. The static build is the first build, read once more; what is built for another machine imports nothing, because
-then only the runtime is compiled again; and `go test` does without the vet that is a step of its own.
+in an emulator. The static build is the first build, read once more; what is built for another machine, or with other settings,
+imports nothing, because then only the runtime is compiled again; what is vetted imports nothing of the standard library, because
+go vet looks at every package that is imported; and `go test` does without the vet that is a step of its own.
 
 The steps are tried without anybody's settings first: they tell whether the *toolchain* works. Then the module is built once
 more for each different set of settings (GOROOT, GOFLAGS, CC ... of the shells and of ``go env -w``) that the shells have which
@@ -29,8 +30,6 @@ from ansible_collections.goready.preflight.plugins.module_utils.collecting impor
 
 #: More Gos than this are not tried on one host.
 MAX_TOOLCHAINS = 8
-#: Different sets of settings that one Go is tried with.
-MAX_SETTINGS = 4
 TIMEOUT = 60.0
 BOUND = 1 << 30
 
@@ -84,15 +83,28 @@ func TestOf(t *testing.T) {
     }
 }
 """,
+    # What go vet is given: it has to read what the compiler wrote of the package that this one imports. No program, for which go
+    # vet would go through the runtime's thirty packages as well, and no test, for which it would compile package testing.
+    "work/twice/twice.go": """\
+// Package twice adds as well.
+package twice
+
+import "%s/sum"
+
+// Of is twice the sum of the values.
+func Of(values ...int) int {
+    return 2 * sum.Of(values...)
+}
+""" % MODULE,
     # What gofmt has to name: proof that it looks. Not a .go file, so that no build sees it.
     "work/unformatted.txt": "package  main\n",
-    # The same in small.
-    "cross/go.mod": "module %s/cross\n\ngo 1.18\n" % MODULE,
-    "cross/main.go": """\
+    # The same in small, where the runtime has to be compiled anew.
+    "small/go.mod": "module %s/small\n\ngo 1.18\n" % MODULE,
+    "small/main.go": """\
 package main
 
 func main() {
-\tprintln("goready: built for another machine")
+\tprintln("goready: built once more")
 }
 """,
     # A module of its own: with CGO_ENABLED=0 it has no file, which the patterns of the other one must not meet.
@@ -126,8 +138,9 @@ _SETTINGS = (
     "CGO_LDFLAGS")
 # What the C compiler and the loader look at besides.
 _C_SETTINGS = ("C_INCLUDE_PATH", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH", "PKG_CONFIG_PATH", "COMPILER_PATH", "GCC_EXEC_PREFIX")
-# Not to be created by go, which ends with status 1 where it is not there (`go help environment`).
-_TEMPORARY = "GOTMPDIR"
+# Where go works, the first that is set (cmd/go/internal/work, Builder.Init; os.TempDir): it makes none, and looks for no other.
+_TEMPORARY = ("GOTMPDIR", "TMPDIR")
+_USABLE = 'test -d "$0" && test -w "$0" && test -x "$0"'
 _OF_A_PROJECT = re.compile(r"(?:^|\s)--?(?:modfile|overlay|C|pkgdir|pgo)=")
 
 Step = Dict[str, Any]
@@ -139,10 +152,12 @@ def collect_toolchains(ctx: Context) -> List[Dict[str, Any]]:
         return []
     if "toolchain.toolchains" not in ctx.shared:
         raise Unavailable("which Gos there are was not collected")
-    trials = [_Trial(ctx, one) for one in wanted(ctx)[:MAX_TOOLCHAINS]]
+    trials = [_Trial(ctx, one) for one in wanted(ctx)]
+    for trial in trials[MAX_TOOLCHAINS:]:
+        trial.entry["error"] = {"kind": "unavailable", "message": "more than %d Gos are not tried on one host" % MAX_TOOLCHAINS}
     waiting: List[_Trial] = []
     try:
-        for trial in trials:
+        for trial in trials[:MAX_TOOLCHAINS]:
             trial.begin()
             if waiting and trial.has_no_room():
                 # The folders of the others take it up.
@@ -262,8 +277,10 @@ class _Trial:
             yield
         except scratch.Unusable as exc:
             self.entry["error"] = exc.error
-        except PermissionError as exc:
-            self.entry["error"] = {"kind": "permission", "message": str(exc.strerror)}
+        except OSError as exc:
+            # It may have been taken away since it was found.
+            kind = "permission" if isinstance(exc, PermissionError) else "unavailable"
+            self.entry["error"] = {"kind": kind, "message": "%s: %s" % (self.one["go"], exc.strerror)}
         finally:
             self.entry["seconds"] = round(self.entry["seconds"] + self.ctx.budget.spent() - begin, 1)
             if self.folder is not None:
@@ -278,7 +295,9 @@ class _Trial:
             raise scratch.Unusable("unavailable", str(exc)) from None
         if subject.uid != 0:
             return subject.name
-        return toolchain.runner_of(self.ctx, str(self.one["go"]))[1].name
+        runner = toolchain.runner_of(self.ctx, str(self.one["go"]))[1]
+        # go is the least of what is run: compile, link and the library's sources lie in the same tree.
+        return "nobody" if runner.uid == 0 and self.one["writable_by_others"] else runner.name
 
     def _roots_own(self, path: str) -> bool:
         """Whether nobody but root can change what lies there."""
@@ -315,7 +334,7 @@ class _Trial:
         """Where the user's own builds would work."""
         found: List[str] = []
         for environment in self._environments():
-            found += [environment[name] for name in ("GOTMPDIR", "TMPDIR") if environment.get(name)]
+            found += [environment[name] for name in _TEMPORARY if environment.get(name)]
         return list(dict.fromkeys(found))
 
     def _environments(self) -> Iterator[Dict[str, str]]:
@@ -342,8 +361,7 @@ class _Trial:
         # The very same command, and what it built.
         static = self.steps["static_build"] = dict(build)
         self._read(folder, static, "work/program")
-        # Not ./...: with its tests it is go test's half of the standard library, compiled and vetted.
-        self._step(folder, "vet", ["vet", "."], pure)
+        self._step(folder, "vet", ["vet", "./twice"], pure)
         self._step(folder, "test", ["test", "-vet=off", "-count=1", "./sum"], pure)
         self._with_settings(folder)
 
@@ -353,9 +371,9 @@ class _Trial:
         self._cgo(folder)
         arch = "amd64" if self.host_arch() == "arm64" else "arm64"
         cross = self._step(folder, "cross_build", ["build", "-o", "program", "."],
-                           {"CGO_ENABLED": "0", "GOFLAGS": self._flags(), "GOOS": "linux", "GOARCH": arch}, cwd="cross")
+                           {"CGO_ENABLED": "0", "GOFLAGS": self._flags(), "GOOS": "linux", "GOARCH": arch}, cwd="small")
         cross["wanted"] = arch
-        self._read(folder, cross, "cross/program")
+        self._read(folder, cross, "small/program")
 
     def host_arch(self) -> str:
         """The machine that the toolchain builds for by itself."""
@@ -404,14 +422,16 @@ class _Trial:
         return step
 
     @staticmethod
-    def _read(folder: scratch.Folder, step: Step, name: str) -> None:
-        """Put the headers of what a step built into ``elf``."""
+    def _read(folder: scratch.Folder, step: Step, name: str, *, others: bool = False) -> None:
+        """Put the headers of what a step built into ``elf``. ``others``: it may be another system's program as well."""
         if step["rc"] != 0:
             return
         try:
             # Go's linker puts every header and the dynamic section's strings into the first part of the file; whole is sure.
             step["elf"] = elf.parse(elf.BytesReader(folder.read(name, 64 << 20))).as_dict()
         except (scratch.Unusable, ValueError) as exc:
+            if others and isinstance(exc, ValueError):
+                return
             step["error"] = {"kind": "unavailable", "message": "%s: %s" % (os.path.basename(name), exc)}
 
     def _gofmt(self, folder: scratch.Folder) -> None:
@@ -426,20 +446,20 @@ class _Trial:
         tried: List[Dict[str, str]] = []
         for shell, environment in zip(self.shells, self._environments()):
             values = {name: environment[name] for name in _SETTINGS if environment.get(name)}
-            temporary = environment.get(_TEMPORARY, "")
-            if temporary.startswith("/") and not os.path.isdir(self.ctx.path(temporary)):
-                values[_TEMPORARY] = temporary
+            temporary, error = self._no_temporary(folder, shell, environment)
+            values.update(temporary)
             if not values or (set(values) == {"GOROOT"} and self._same_goroot(values["GOROOT"])):
                 continue
             label = toolchain.shell_label(shell)
             if values in tried:
                 self.settings[tried.index(values)]["shells"].append(label)
                 continue
-            if len(tried) == MAX_SETTINGS:
-                break
             tried.append(values)
             entry: Dict[str, Any] = {"shells": [label], "values": _clean(values), "step": None, "not_tried": None}
             self.settings.append(entry)
+            if error is not None:
+                entry["step"] = self._empty(error)
+                continue
             if _OF_A_PROJECT.search(values.get("GOFLAGS", "")):
                 entry["not_tried"] = "GOFLAGS names files of a project"
                 continue
@@ -448,10 +468,28 @@ class _Trial:
                 entry["not_tried"] = "%s names what somebody besides root could have put there" % foreign
                 continue
             variables = dict(values, GOFLAGS=self._flags(values.get("GOFLAGS", "")))
-            step = self._run(folder, [self.go, "build", "-o", "own", "."], variables, path=self._path(environment.get("PATH", "")))
+            if "TMPDIR" in values:
+                variables["GOTMPDIR"] = ""
+            step = self._run(folder, [self.go, "build", "-o", "own", "."], variables, cwd="small",
+                             path=self._path(environment.get("PATH", "")))
             del step["stdout"]
-            self._read(folder, step, "work/own")
+            self._read(folder, step, "small/own", others=True)
             entry["step"] = step
+
+    def _no_temporary(self, folder: scratch.Folder, shell: Mapping[str, Any],
+                      environment: Mapping[str, str]) -> Tuple[Dict[str, str], Optional[Dict[str, str]]]:
+        """The variable that names the temporary folder of this user's builds, where they can make nothing in it; and why it was not
+        even tried: where it is full, go would leave things there."""
+        name = next((name for name in _TEMPORARY if environment.get(name)), "TMPDIR")
+        path = environment.get(name) or "/tmp"
+        # What another user's shell names (sudo's, with pam_tmpdir) is not for this one.
+        if not path.startswith("/") or path == folder.base or shell["user"] != self.entry["user"]:
+            return {}, None
+        error = folder.passed_over.get(path)
+        if error is not None and error["kind"] == "space":
+            return {name: path}, error
+        usable = self._run(folder, ["/bin/sh", "-c", _USABLE, path], {})
+        return ({name: path} if usable["rc"] not in (0, None) else {}), None
 
     def _same_goroot(self, path: str) -> bool:
         return bool(toolchain.real_path(self.ctx, path) == self.one["goroot"])
@@ -468,6 +506,10 @@ class _Trial:
             return
         values = {name: environment[name] for name in _SETTINGS + _C_SETTINGS
                   if environment.get(name) and name.startswith(("C", "LIB", "LD_", "PKG_", "GCC_", "AR", "COMPILER_"))}
+        if self.root:
+            # What the compiler and the loader take programs and libraries from.
+            values.update((name, self._path(values[name])) for name in _C_SETTINGS if name in values)
+            values = {name: value for name, value in values.items() if value}
         values.update(CGO_ENABLED="1", GOFLAGS=self._flags())
         step = self._step(folder, "cgo", ["build", "-o", "program", "."], values, cwd="cgo", path=environment.get("PATH", ""))
         if step["error"] or step["rc"] != 0:
@@ -496,6 +538,8 @@ class _Trial:
                 return environment, "%s is in PATH" % found
         if asked == "required":
             return environments[0], "preflight_build.cgo is required"
+        if all(environment.get("CGO_ENABLED") == "0" for environment in environments):
+            return None, "CGO_ENABLED=0 is set"
         return None, "no C compiler is in PATH, and Go does without cgo then"
 
     def _which(self, name: str, path: str) -> Optional[str]:

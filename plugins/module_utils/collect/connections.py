@@ -15,13 +15,14 @@ import heapq
 import itertools
 import os
 import socket
+import string
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
-from ansible_collections.goready.preflight.plugins.module_utils import certificate, httpprobe, latency, resolvconf
+from ansible_collections.goready.preflight.plugins.module_utils import certificate, goproxyhttp, httpprobe, latency, resolvconf
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Budget, Context
 from ansible_collections.goready.preflight.plugins.module_utils.httpprobe import Target
 from ansible_collections.goready.preflight.plugins.module_utils.redact import redact_text, redact_url
@@ -37,13 +38,16 @@ SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 ENDPOINTS_LIMIT = 64     # of one host
 ADDRESSES_LIMIT = 8      # of one name
-WORKERS = 32
+WORKERS = 32             # beside one for each name, whose look-up may hang
+QUESTIONS = 4            # at once to one nameserver by itself
 #: glibc waits 5 s for a nameserver before it asks the next one (resolv.conf(5), timeout): with less, a look-up that only
 #: works slowly would be one that does not work.
 LOOKUP_SECONDS = 6.0
 QUERY_SECONDS = 3.0      # for one nameserver by itself
 #: Where the server is not expected to speak first: how long is listened for a greeting, or for the connection's end.
 LISTEN_SECONDS = 0.2
+#: A host that finds no neighbour at an address says so after 3 s (arp(7), mcast_solicit); what comes sooner is somebody's answer.
+NO_NEIGHBOUR_SECONDS = 1.0
 #: So many time-outs in a row say what there is to say of an address.
 GIVE_UP = 2
 #: Beyond this, a second look-up is made and no third: each of them holds a thread.
@@ -75,7 +79,15 @@ class Endpoint:
     @property
     def target(self) -> Target:
         """The target of a GET; without what the URL has as user and password."""
-        return Target(scheme="https" if self.tls else "http", host=self.host, port=self.port, unix=self.unix, path=self.path)
+        return Target(scheme="https" if self.tls else "http", host=ascii_name(self.host), port=self.port, unix=self.unix, path=self.path)
+
+
+def ascii_name(host: str) -> str:
+    """A name as it stands in a certificate and in the header Host (RFC 5890, A-label)."""
+    try:
+        return host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return host
 
 
 def parse(url: str, role: str) -> Endpoint:
@@ -86,7 +98,9 @@ def parse(url: str, role: str) -> Endpoint:
         target = httpprobe.parse_url(url)
         # A socket that a service depends on may speak anything; a path behind it (":/healthz") says that it is HTTP.
         asks = "http" if scheme != "unix" or role == "health" or ":/" in rest else ""
-        return Endpoint(url=url, scheme=scheme, host=target.host, port=target.port, path=target.path, unix=target.unix, asks=asks)
+        # What is no ASCII is sent in percent-encoding, as every client does it (RFC 3986, 2.1).
+        path = quote(target.path, safe=string.punctuation)
+        return Endpoint(url=url, scheme=scheme, host=target.host, port=target.port, path=path, unix=target.unix, asks=asks)
     if not separator or (scheme not in PORTS and scheme not in ("tcp", "tls", "kafka")):
         raise ValueError("%r is no scheme that can be asked" % scheme[:20])
     cut = min([rest.find(char) for char in "/?#" if char in rest] or [len(rest)])
@@ -223,7 +237,8 @@ def getaddrinfo(host: str, seconds: float) -> Tuple[float, Any]:
         answer: Any
         try:
             found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
-            answer = [(int(family), address) for family, _type, _protocol, _name, address in found]
+            # Each once: the libc gives an address as often as it stands in /etc/hosts.
+            answer = list(dict.fromkeys((int(family), address) for family, _type, _protocol, _name, address in found))
         except socket.gaierror as exc:
             kind = "not_found" if exc.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)) else "no_answer"
             answer = {"kind": kind, "message": (exc.strerror or str(exc))}
@@ -333,6 +348,19 @@ def unverified() -> Any:
     return context
 
 
+def load_store(context: Any) -> None:
+    """The CA store that Go programs of this host use. ssl's default is that of the interpreter, which need not be the distribution's."""
+    file = next((path for path in goproxyhttp.CA_FILES if os.path.isfile(path)), None)
+    folder = next((path for path in goproxyhttp.CA_FOLDERS if os.path.isdir(path)), None)
+    try:
+        if file or folder:
+            context.load_verify_locations(cafile=file, capath=folder)
+            return
+    except OSError:
+        pass  # what holds no certificate
+    context.load_default_certs()
+
+
 class Trust:
     """The ssl contexts of an endpoint's options; made once, because reading the host's CA store takes longer than a handshake."""
 
@@ -342,18 +370,23 @@ class Trust:
         self.error: Optional[str] = None
         self.verify = options.get("validate_certs", True) is not False
         self.plain = unverified()
+        self.http2 = unverified()
+        self.http2.set_alpn_protocols(["h2"])
         self.checking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.checking.check_hostname = False  # the name is compared apart, so that each fault is told by itself
+        self.checking.verify_flags |= 0x80000  # X509_V_FLAG_PARTIAL_CHAIN: crypto/x509 lets a chain end at any certificate of the store
+        self.nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: it ends where the server shows its certificate
+        self.nobody.check_hostname = False
         path = ""
         try:
             if options.get("ca_file"):
                 path = str(options["ca_file"])
                 self.checking.load_verify_locations(cafile=path)
             elif self.verify:
-                self.checking.load_default_certs()
+                load_store(self.checking)
             if options.get("cert_file"):
                 path = str(options["cert_file"])
-                for one in (self.plain, self.checking):
+                for one in (self.plain, self.http2, self.checking):
                     # Without a password ssl would ask the terminal for that of an encrypted key.
                     one.load_cert_chain(path, options.get("key_file") or None, password="")
         except (OSError, ValueError) as exc:
@@ -371,18 +404,41 @@ def _left(deadline: float) -> float:
 
 def open_socket(endpoint: Endpoint, family: int, address: Any, deadline: float, seconds: float) -> socket.socket:
     """A connected socket; :class:`Failure` of phase ``connect`` else."""
-    sock: Optional[socket.socket] = None
+    before = time.monotonic()
+    to = address if family not in (socket.AF_INET, socket.AF_INET6) else (address[0], endpoint.port, *address[2:])
     try:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.settimeout(_left(deadline))
-        sock.connect(address if family not in (socket.AF_INET, socket.AF_INET6) else (address[0], endpoint.port, *address[2:]))
-        return sock
+        return _connected(family, socket.SOCK_STREAM, to, deadline)
     except OSError as exc:
-        if sock is not None:
-            sock.close()
+        if exc.errno == errno.EPROTOTYPE and not endpoint.asks:
+            return _of_another_type(family, to, deadline, seconds)
         if isinstance(exc, ConnectionResetError):
             raise Failure("connect", "reset", "the connection was accepted and reset at once") from None
-        raise _failure("connect", exc, seconds, "no connection") from None
+        failure = _failure("connect", exc, seconds, "no connection")
+        if failure.error["kind"] == "unreachable" and time.monotonic() - before < NO_NEIGHBOUR_SECONDS:
+            failure.error["kind"] = "failed"  # a router or packet filter refuses (ICMP): nobody waits for it
+        raise failure from None
+
+
+def _connected(family: int, kind: int, address: Any, deadline: float) -> socket.socket:
+    sock = socket.socket(family, kind)
+    try:
+        sock.settimeout(_left(deadline))
+        sock.connect(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _of_another_type(family: int, address: Any, deadline: float, seconds: float) -> socket.socket:
+    """A unix socket of datagrams or packets (/dev/log): connecting sends nothing there, and is refused where nobody holds it."""
+    failure = _failure("connect", OSError(errno.EPROTOTYPE, os.strerror(errno.EPROTOTYPE)), seconds, "no connection")
+    for kind in (socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
+        try:
+            return _connected(family, kind, address, deadline)
+        except OSError as exc:
+            failure = _failure("connect", exc, seconds, "no connection")
+    raise failure from None
 
 
 def shake_hands(context: Any, sock: socket.socket, host: str, deadline: float) -> Any:
@@ -398,8 +454,9 @@ def shake_hands(context: Any, sock: socket.socket, host: str, deadline: float) -
         raise OSError(str(exc)) from None
 
 
-def probe(endpoint: Endpoint, family: int, address: Any, trust: Optional[Trust], seconds: float) -> Sample:
-    """Connect once, and go as far as the protocol lets a stranger go, within ``seconds`` altogether."""
+def probe(endpoint: Endpoint, family: int, address: Any, trust: Optional[Trust], seconds: float, *, http2: bool = False) -> Sample:
+    """Connect once, and go as far as the protocol lets a stranger go, within ``seconds`` altogether. ``http2``: as a client of
+    HTTP/2, whose server is only listened to."""
     sample = Sample()
     started = time.monotonic()
     deadline = started + seconds
@@ -410,13 +467,18 @@ def probe(endpoint: Endpoint, family: int, address: Any, trust: Optional[Trust],
         if trust is not None:
             before = time.monotonic()
             try:
-                sock = shake_hands(trust.plain, sock, endpoint.host, deadline)
+                sock = shake_hands(trust.http2 if http2 else trust.plain, sock, endpoint.host, deadline)
             except OSError as exc:
                 raise _tls_failure(exc, seconds) from None
             sample.tls = latency.milliseconds(time.monotonic() - before)
             sample.protocol = sock.version()
             sample.der = sock.getpeercert(binary_form=True) or b""
-        _converse(endpoint, sock, sample, deadline, seconds)
+            if http2 and sock.selected_alpn_protocol() != "h2":
+                raise Failure("tls", "tls", "the server does not offer HTTP/2")
+        if http2:
+            _listen(endpoint, sock, sample, deadline, seconds)
+        else:
+            _converse(endpoint, sock, sample, deadline, seconds)
     except Failure as failure:
         sample.failure = failure.error
     finally:
@@ -460,7 +522,7 @@ def _http(endpoint: Endpoint, sock: Any, sample: Sample, deadline: float, second
         reset = True  # what the server said before may still be there to read; the error itself is told once only
     except OSError as exc:
         raise _failure("first_byte", exc, seconds, "the request was not taken") from None
-    while response.status is None:
+    while not _answered(response):
         data = _receive(sock, deadline, seconds, "no answer" if sample.first_byte is None else "no end of the answer's head")
         if data and sample.first_byte is None:
             sample.first_byte = latency.milliseconds(time.monotonic() - before)
@@ -476,7 +538,7 @@ def _http(endpoint: Endpoint, sock: Any, sample: Sample, deadline: float, second
             else:
                 response.finish()
         except ValueError as exc:
-            if response.status is not None:
+            if _answered(response):
                 break  # the head is whole: that is all that is wanted
             if reset and sample.first_byte is None:
                 raise Failure("first_byte", "reset", "connection reset by peer") from None
@@ -485,6 +547,11 @@ def _http(endpoint: Endpoint, sock: Any, sample: Sample, deadline: float, second
                           else str(exc)[:200]) from None
     sample.status = response.status
     sample.location = response.headers.get("location", "") if 300 <= (response.status or 0) < 400 else ""
+
+
+def _answered(response: httpprobe.Response) -> bool:
+    """Whether the head is there: of an interim answer (103 Early Hints), the real one follows (RFC 9110, 15.2)."""
+    return response.status is not None and (response.status == 101 or not 100 <= response.status < 200)
 
 
 def _postgres(endpoint: Endpoint, sock: Any, sample: Sample, deadline: float, seconds: float) -> None:
@@ -501,9 +568,12 @@ def _postgres(endpoint: Endpoint, sock: Any, sample: Sample, deadline: float, se
     sample.spoke = True
     if data == b"S":
         # It is what a driver does next; and a server writes a line to its log where nobody does.
+        context = unverified()  # what that takes is not the server's
         before = time.monotonic()
         try:
-            tls = shake_hands(unverified(), sock, endpoint.host, deadline)
+            tls = shake_hands(context, sock, endpoint.host, deadline)
+        except socket.timeout as exc:
+            raise _tls_failure(exc, seconds) from None
         except OSError:
             return  # a server may want a certificate that only the service has
         sample.tls = latency.milliseconds(time.monotonic() - before)
@@ -531,6 +601,9 @@ def _listen(endpoint: Endpoint, sock: Any, sample: Sample, deadline: float, seco
     if not data:
         raise Failure("first_byte", "closed", "the connection was accepted and closed at once")
     sample.spoke = True
+    if expected and data[4:5] == b"\xff" and len(data) >= 7:
+        # ERR_Packet instead of the handshake: 1040 too many connections, 1129 the host is blocked, 1130 it is not allowed.
+        raise Failure("first_byte", "failed", "the server greets with error %d" % int.from_bytes(data[5:7], "little"))
     if expected:
         sample.first_byte = latency.milliseconds(time.monotonic() - before)
 
@@ -546,6 +619,7 @@ class Lane:
     address: Any
     lookup: Lookup
     routed: bool = True
+    http2: bool = False  # it takes nobody who does not offer HTTP/2
     samples: List[Sample] = field(default_factory=list)
     chain: Dict[str, Any] = field(default_factory=lambda: {"ok": None, "error": None})
     redirects: List[Dict[str, Any]] = field(default_factory=list)
@@ -603,7 +677,7 @@ def describe(der: bytes, host: str, verify: bool) -> Dict[str, Any]:
         found = certificate.parse(der)
     except ValueError as exc:
         return {"certificate": None, "name": {"ok": None, "error": str(exc)}}
-    good: Optional[bool] = certificate.covers(found, host) if verify and host else None
+    good: Optional[bool] = certificate.covers(found, ascii_name(host)) if verify and host else None
     names = ", ".join(found.names[:5]) or "nobody (it has no subjectAltName)"
     more = " and %d more" % (len(found.names) - 5) if len(found.names) > 5 else ""
     return {
@@ -620,6 +694,16 @@ def _expects_login(endpoint: Endpoint, sample: Sample) -> bool:
     out ("Host is blocked"), and sshd keeps away who does not log in (sshd_config(5), PerSourcePenalties). One a run is what is risked.
     """
     return endpoint.asks == "greeting" or (endpoint.asks == "" and sample.spoke)
+
+
+@dataclass
+class _Questions:
+    """What one nameserver is asked by itself: the names that wait, and how many questions are under way or brought nothing."""
+
+    waiting: List[Lookup] = field(default_factory=list)
+    running: int = 0
+    silent: int = 0
+    answered: bool = False
 
 
 class _Run:
@@ -640,7 +724,9 @@ class _Run:
         self.budget = context.budget
         self.declared = {(one.host.lower(), one.port, one.path) for one in found if one.asks == "http" and one.host}
         left = min(context.budget.remaining(), context.remaining() - 1.0)
-        self.schedule = Schedule(end=time.monotonic() + max(0.0, left))
+        names = {one.host.lower() for one in found if one.host}
+        self.schedule = Schedule(end=time.monotonic() + max(0.0, left), workers=WORKERS + len(names))
+        self.questions = {server: _Questions() for server in self.servers}
         self.lookups: Dict[str, Lookup] = {}
         self.lanes: Dict[int, List[Lane]] = {number: [] for number in range(len(found))}
         self.trusts: Dict[Tuple[str, ...], Trust] = {}
@@ -669,13 +755,20 @@ class _Run:
 
     def _cold(self, lookup: Lookup) -> None:
         # Beside the look-up: they do not change what it takes, each server is asked over a socket of its own.
-        for server in self.servers:
-            self.schedule.add(time.monotonic(), lambda one=server: self._query(lookup, one))  # type: ignore[misc]
-        ms, answer = getaddrinfo(lookup.host, self._lookup_seconds())
+        for server, questions in self.questions.items():
+            with self._lock:
+                questions.waiting.append(lookup)
+                begins = questions.running < QUESTIONS
+                questions.running += begins
+            if begins:
+                self.schedule.add(time.monotonic(), lambda one=server: self._ask(one))  # type: ignore[misc]
+        seconds = self._lookup_seconds()
+        ms, answer = getaddrinfo(lookup.host, seconds)
         if isinstance(answer, dict):
-            lookup.error = answer
             if answer["kind"] != "timeout":
-                lookup.cold = ms
+                lookup.error, lookup.cold = answer, ms
+            elif seconds >= LOOKUP_SECONDS:  # else it was we who had no more time
+                lookup.error = answer
             return
         lookup.cold = ms
         lookup.addresses, lookup.cut = answer[:ADDRESSES_LIMIT], max(0, len(answer) - ADDRESSES_LIMIT)
@@ -699,9 +792,27 @@ class _Run:
         if turn + 1 < self.samples and ms < SLOW_LOOKUP * 1000:
             self.schedule.add(self._due(begin, turn + 1), lambda: self._warm(lookup, begin, turn + 1))
 
-    def _query(self, lookup: Lookup, server: str) -> None:
+    def _ask(self, server: str) -> None:
+        """One question to one nameserver, and on to the next. One that is silent to :data:`GIVE_UP` names is asked for no other."""
+        questions = self.questions[server]
+        with self._lock:
+            if not questions.waiting or (questions.silent >= GIVE_UP and not questions.answered):
+                questions.running -= 1
+                return
+            lookup = questions.waiting.pop(0)
+        found = self._query(lookup, server)
+        with self._lock:
+            questions.answered = questions.answered or bool(found["answer"])
+            questions.silent += bool(found["error"] and found["error"]["kind"] != "name")  # what is no name was not asked for
+        self.schedule.add(time.monotonic(), lambda: self._ask(server))
+
+    def _query(self, lookup: Lookup, server: str) -> Dict[str, Any]:
         name = resolvconf.candidates(lookup.host, self.resolver.get("search") or [], int(self.resolver.get("ndots") or 1))[0]
-        lookup.queries.append(resolvconf.ask(server, name, timeout=min(QUERY_SECONDS, self._lookup_seconds())))
+        seconds = min(QUERY_SECONDS, self._lookup_seconds())
+        found = resolvconf.ask(server, name, timeout=seconds)
+        if found["answer"] or found["error"]["kind"] != "timeout" or seconds >= QUERY_SECONDS:  # else it was we who had no more time
+            lookup.queries.append(found)
+        return found
 
     # --- addresses
 
@@ -729,50 +840,78 @@ class _Run:
 
     def _sample(self, lane: Lane, begin: float, turn: int) -> None:
         endpoint = lane.endpoint
-        seconds = min(self.seconds, self.schedule.end - time.monotonic())
+        seconds = self._connection_seconds()
         if seconds < min(self.seconds, 0.5):
             return  # too little to tell slow from dead
         trust = self._trust(endpoint)
         if trust is not None and trust.error:
             lane.chain["error"] = trust.error
             return
-        sample = probe(endpoint, lane.family, lane.address, trust, seconds)
+        sample = probe(endpoint, lane.family, lane.address, trust, seconds, http2=lane.http2)
         if sample.failure is not None and sample.failure["kind"] == "timeout" and seconds < self.seconds:
             return  # it was we who had no more time
-        if trust is not None and turn == 0 and (sample.failure or {}).get("phase") == "first_byte" and self._asks_for_us(lane, trust):
-            sample.failure = {"phase": "tls", "kind": "client_certificate", "message": _CLIENT_CERTIFICATE}
+        if trust is not None and turn == 0 and sample.failure is not None:
+            sample = self._look_again(lane, trust, sample, sample.failure)
+        if (sample.failure or {}).get("kind") == "client_certificate" and endpoint.options.get("cert_file"):
+            sample.failure = {"phase": "tls", "kind": "tls", "message": "the server does not accept the client certificate of cert_file"}
         lane.samples.append(sample)
         if trust is not None and turn == 0 and sample.tls is not None:
             self.schedule.add(time.monotonic(), lambda: self._verify(lane, trust))
         if sample.location and turn == 0:
             self.schedule.add(time.monotonic(), lambda: self._follow(lane, sample))
-        if turn + 1 < self.samples and not lane.hopeless() and not _expects_login(endpoint, sample):
+        if turn + 1 < self.samples and not lane.hopeless() and (lane.http2 or not _expects_login(endpoint, sample)):
             self.schedule.add(max(self._due(begin, turn + 1), time.monotonic()), lambda: self._sample(lane, begin, turn + 1))
 
-    def _asks_for_us(self, lane: Lane, trust: Trust) -> bool:
-        """Whether the server hangs up for want of a client certificate: it says so after the handshake of TLS 1.3, and the reset that
-        a request meets can swallow that. Shake hands again, and only listen."""
-        seconds = min(self.seconds, self.schedule.end - time.monotonic())
+    def _look_again(self, lane: Lane, trust: Trust, sample: Sample, failure: Error) -> Sample:
+        """What a server that hangs up on TLS wants of a client: a certificate, or HTTP/2."""
+        asks = False
+        if failure["phase"] == "first_byte":
+            why = self._hangs_up(lane, trust.plain)[0]
+            asks = why == "client_certificate"
+            if why in ("closed", "reset"):
+                # Before anything was said. gRPC's servers take nobody who does not offer "h2" (RFC 9113, 3.2).
+                again = probe(lane.endpoint, lane.family, lane.address, trust, self._connection_seconds(), http2=True)
+                if again.failure is None:
+                    lane.http2 = True
+                    return again
+        elif failure["kind"] == "tls" and "HANDSHAKE_FAILURE" in failure["message"] and not lane.endpoint.options.get("cert_file"):
+            # What TLS 1.2 says where a client certificate is missing, and where nothing is agreed on. But only then the server
+            # has shown its own (RFC 5246, 7.3).
+            asks = self._hangs_up(lane, trust.nobody)[1]
+        if asks:
+            sample.failure = {"phase": "tls", "kind": "client_certificate", "message": _CLIENT_CERTIFICATE}
+        return sample
+
+    def _connection_seconds(self) -> float:
+        return min(self.seconds, self.schedule.end - time.monotonic())
+
+    def _hangs_up(self, lane: Lane, context: Any) -> Tuple[str, bool]:
+        """(kind of failure where a server ends a TLS connection over which nothing is said, whether it showed a certificate that
+        ``context`` does not take).
+
+        In TLS 1.3 it says only after the handshake that it wanted a client certificate, and the reset that a request meets can swallow
+        that.
+        """
+        seconds = self._connection_seconds()
         deadline = time.monotonic() + seconds
         sock: Any = None
         try:
-            sock = shake_hands(trust.plain, open_socket(lane.endpoint, lane.family, lane.address, deadline, seconds),
+            sock = shake_hands(context, open_socket(lane.endpoint, lane.family, lane.address, deadline, seconds),
                                lane.endpoint.host, deadline)
-            _receive(sock, min(deadline, time.monotonic() + 0.5), seconds, "")
+            return "" if _receive(sock, min(deadline, time.monotonic() + 0.5), seconds, "") else "closed", False
         except Failure as failure:
-            return bool(failure.error["kind"] == "client_certificate")
+            return str(failure.error["kind"]), False
         except OSError as exc:
-            return bool(_tls_failure(exc, seconds).error["kind"] == "client_certificate")
+            return str(_tls_failure(exc, seconds).error["kind"]), getattr(exc, "verify_code", None) is not None
         finally:
             if sock is not None:
                 sock.close()
-        return False
 
     def _verify(self, lane: Lane, trust: Trust) -> None:
         """A second handshake that verifies: the samples do not, so that a bad certificate hides nothing else."""
         if not trust.verify:
             return
-        seconds = min(self.seconds, self.schedule.end - time.monotonic())
+        seconds = self._connection_seconds()
         sock: Any = None
         try:
             deadline = time.monotonic() + seconds
@@ -802,9 +941,14 @@ class _Run:
         base = "%s%s" % (lane.endpoint.target.label, lane.endpoint.path)
         status, location = sample.status, sample.location
         for hop in range(self.hops + 1):
-            to = urljoin(base, location)
-            one: Dict[str, Any] = {"status": status, "to": redact_url(to)[:300], "followed": False, "reason": None}
+            one: Dict[str, Any] = {"status": status, "to": redact_url(location)[:300], "followed": False, "reason": None}
             lane.redirects.append(one)
+            try:
+                to = urljoin(base, location)
+            except ValueError:  # "http://[": a bracket without an IPv6 address
+                one["reason"] = "it is no URL"
+                return
+            one["to"] = redact_url(to)[:300]
             if lane.endpoint.unix:
                 one["reason"] = "it is a socket"
                 return
@@ -820,7 +964,7 @@ class _Run:
                                and (target.host.lower(), target.port, target.path) not in self.declared):
                 one["reason"] = "%s is not declared" % ("a socket" if target.unix else redact_url(target.label + target.path)[:200])
                 return
-            seconds = min(self.seconds, self.schedule.end - time.monotonic())
+            seconds = self._connection_seconds()
             if seconds <= 0:
                 one["reason"] = self.budget.words
                 return
@@ -905,11 +1049,17 @@ def _why_not(lookup: Optional[Lookup], lanes: Sequence[Lane], budget: Budget) ->
         return {"phase": "tls", "kind": "settings", "message": trusted}
     failures = [sample.failure for lane in lanes for sample in lane.samples if sample.failure]
     if failures:
-        return dict(failures[0])
+        # Of several addresses the one that came farthest: that nobody listens at ::1 does not explain what 127.0.0.1 does.
+        farthest: Error = max(failures, key=_progress)
+        return dict(farthest)
     if lanes and not any(lane.routed for lane in lanes):
         return {"phase": "connect", "kind": "no_route", "message": "the host has no route to %s" % (
             lanes[0].address[0] if len(lanes) == 1 else "any address of it")}
     return {"phase": None, **budget.error()}
+
+
+def _progress(failure: Error) -> Tuple[int, bool]:
+    return ("connect", "tls", "first_byte").index(failure["phase"]), failure["kind"] not in ("refused", "failed")
 
 
 def _phases(lane: Lane) -> Tuple[Dict[str, Any], Dict[str, Any]]:

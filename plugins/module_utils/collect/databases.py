@@ -30,6 +30,7 @@ from ansible_collections.goready.preflight.plugins.module_utils.databases import
 from ansible_collections.goready.preflight.plugins.module_utils.databases.target import (
     APPLICATION, SCHEMES, Failure, Target, parse, words,
 )
+from ansible_collections.goready.preflight.plugins.module_utils.goproxyhttp import CA_FILES
 from ansible_collections.goready.preflight.plugins.module_utils.redact import redact_url
 
 WORKERS = 4        # servers that are asked side by side
@@ -215,8 +216,9 @@ def _environment(user: pwd.struct_passwd) -> Dict[str, str]:
     return {"PATH": os.pathsep.join(_FOLDERS), "HOME": user.pw_dir or "/", "USER": user.pw_name, "LOGNAME": user.pw_name}
 
 
-def postgres_environment(job: Job) -> Dict[str, str]:
-    """libpq's variables: everything that psql is told, so that a database called ``a host=b`` is a name and no connection string."""
+def postgres_environment(job: Job, home: str = "/nonexistent") -> Dict[str, str]:
+    """libpq's variables: everything that psql is told, so that a database called ``a host=b`` is a name and no connection string.
+    ``home`` is where psql would find certificates of its user."""
     target, options = job.target, job.target.options
     env = {"PGAPPNAME": APPLICATION, "PGCONNECT_TIMEOUT": str(max(2, job.timeout)), "PGCLIENTENCODING": "UTF8",
            "PGDATABASE": target.database or "postgres"}
@@ -238,12 +240,24 @@ def postgres_environment(job: Job) -> Dict[str, str]:
         env["PGSSLMODE"] = options["sslmode"]
         if options.get("sslrootcert", "").startswith("/"):
             env["PGSSLROOTCERT"] = options["sslrootcert"]
+        elif options["sslmode"].startswith("verify-") and not os.path.exists(os.path.join(home, ".postgresql/root.crt")):
+            # Go's drivers go by the system's store then (crypto/x509); libpq refuses to connect.
+            store = next((path for path in CA_FILES if os.path.exists(path)), None)
+            if store is not None:
+                env["PGSSLROOTCERT"] = store
+    for option, variable in (("sslcert", "PGSSLCERT"), ("sslkey", "PGSSLKEY")):
+        if options.get(option, "").startswith("/"):
+            env[variable] = options[option]
+    # Which of several hosts the service takes. psql knows "primary" from 14 on only, "read-write" always.
+    wanted = options.get("target_session_attrs")
+    if wanted in ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"):
+        env["PGTARGETSESSIONATTRS"] = "read-write" if wanted == "primary" else wanted
     return env
 
 
 def _ask_postgres(ctx: Context, job: Job, client: Client, prefix: Sequence[str], env: Dict[str, str],
                   seconds: float) -> Tuple[Dict[str, Any], Optional[Failure]]:
-    env.update(postgres_environment(job))
+    env.update(postgres_environment(job, env["HOME"]))
     milliseconds = job.timeout * 1000
     if client.module:
         env[driver.JOB] = json.dumps({
@@ -286,7 +300,8 @@ def mysql_arguments(job: Job, home: str, version: str) -> List[str]:
         argv.append("--user=" + target.user)
     if "mariadb" in version.lower():
         # From 11.4 on the client wants a good certificate of everybody.
-        argv += ["--ssl-ca=" + job.ca_file, "--ssl-verify-server-cert"] if job.ca_file and job.verify else ["--skip-ssl-verify-server-cert"]
+        argv += ["--ssl-ca=" + job.ca_file, "--ssl-verify-server-cert"] if job.ca_file and job.verify else [
+            "--ssl", "--skip-ssl-verify-server-cert"]
     elif job.ca_file:
         argv += ["--ssl-ca=" + job.ca_file, "--ssl-mode=" + ("VERIFY_IDENTITY" if job.verify else "REQUIRED")]
     return argv
@@ -349,9 +364,12 @@ def _ask_redis(ctx: Context, job: Job, client: Client, prefix: Sequence[str], en
     rc, out, err = ctx.run([*prefix, *argv], timeout=seconds, env=env, limit=OUTPUT, truncate=True)
     found = redis.answers(out, err)
     # redis-cli goes on as the default user where a login was refused, and that one may be allowed everything.
-    if not found.values.get("info") or re.search(r"(?m)^AUTH failed", out + "\n" + err):
+    # An account of a service seldom may ask for INFO (@dangerous): it is let in all the same.
+    let_in = found.values.get("info") or "has no permissions" in found.errors.get("info", ("", ""))[1]
+    if not let_in or re.search(r"(?m)^AUTH failed", out + "\n" + err):
         return {}, redis.failure(rc, out, err, job.password)
-    return redis.facts(found, job.password), None
+    loading = redis.loading(found)
+    return ({}, loading) if loading else (redis.facts(found, job.password), None)
 
 
 def _driver_job(job: Job, client: Client) -> Dict[str, Any]:

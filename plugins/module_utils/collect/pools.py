@@ -359,20 +359,30 @@ def pools_of(before: promtext.Page, after: Optional[promtext.Page], named: Calla
 
 
 def _pool_values(page: promtext.Page) -> Dict[str, Dict[str, float]]:
-    found: Dict[str, Dict[str, float]] = {}
+    found: Dict[str, Dict[Tuple[Tuple[str, str], ...], Dict[str, float]]] = {}
     for key, value in page.families.items():
         if not isinstance(value, float) or not abs(value) < NUMBER_LIMIT:  # nor NaN
             continue
         name, labels = _split(key)
         pool = next((labels[label] for label in _NAMES if label in labels), "")
+        status = labels.pop("status", "")
+        one = found.setdefault(pool, {}).setdefault(tuple(sorted(labels.items())), {})
         if name in _POOL_SERIES:
             what, scale = _POOL_SERIES[name]
-            found.setdefault(pool, {})[what] = value * scale
-        elif name == "db_sql_connection_open" and labels.get("status") in ("inuse", "idle"):
-            values = found.setdefault(pool, {})
-            values["in_use" if labels["status"] == "inuse" else "idle"] = value
-            values["open"] = values.get("in_use", 0.0) + values.get("idle", 0.0)
-    return {name: values for name, values in found.items() if set(values) & {"max_open", "waits", "open"}}
+            one[what] = value * scale
+        elif name == "db_sql_connection_open" and status in ("inuse", "idle"):
+            one["in_use" if status == "inuse" else "idle"] = value
+            one["open"] = one.get("in_use", 0.0) + one.get("idle", 0.0)
+    pools = {name: _together(list(several.values())) for name, several in found.items()}
+    return {name: values for name, values in pools.items() if set(values) & {"max_open", "waits", "open"}}
+
+
+def _together(pools: Sequence[Mapping[str, float]]) -> Dict[str, float]:
+    """Pools of one name, which other labels tell apart: a primary's and its replica's. One without a bound has all."""
+    found = {what: sum(one.get(what, 0.0) for one in pools) for what in sorted({what for one in pools for what in one})}
+    if any(one.get("max_open") == 0 for one in pools):
+        found["max_open"] = 0.0
+    return found
 
 
 def deltas(before: promtext.Page, after: promtext.Page) -> Dict[str, Any]:

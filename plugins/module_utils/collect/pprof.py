@@ -761,7 +761,7 @@ def healthy(answer: Answer, whole: bool = True) -> Tuple[Optional[bool], Optiona
     if 200 <= status < 300:
         return True, None  # a body that streams on does not take the status back
     if 300 <= status < 400 and answer.headers.get("location"):
-        return False, "answers %d: redirects to %s" % (status, redact_url(answer.headers["location"]))
+        return False, "answers %d: redirects to %s" % (status, redact_url(answer.headers["location"])[:200])
     return False, "answers %d" % status
 
 

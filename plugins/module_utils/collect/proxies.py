@@ -90,7 +90,7 @@ def chains_of(ctx: Context) -> List[Tuple[Chain, List[Mapping[str, Any]], bool]]
             tuple((name, environment[name]) for name in _ROUTE if environment.get(name)),
             logins_of(ctx, environment, str(entry["user"])) if goauth == "netrc" else "")
         found.setdefault((chain, implicit), []).append(entry)
-    return [(chain, entries, implicit) for (chain, implicit), entries in list(found.items())[:MAX_CHAINS]]
+    return [(chain, entries, implicit) for (chain, implicit), entries in found.items()]
 
 
 def environment_of(ctx: Context, entry: Mapping[str, Any]) -> Dict[str, str]:
@@ -161,13 +161,24 @@ def logins_of(ctx: Context, environment: Mapping[str, str], user: str) -> str:
     """The text of the user's netrc (cmd/go/internal/auth, netrcPath), "" where there is none. It never leaves the host."""
     home = environment.get("HOME", "").rstrip("/")
     path = environment.get("NETRC") or (home + "/.netrc" if home else "")
+    if not path.startswith("/"):
+        return ""
     try:
-        # A link would let its owner have another's credentials sent.
-        if not path.startswith("/") or not stat.S_ISREG(os.lstat(ctx.path(path)).st_mode):
-            return ""
+        status = os.lstat(ctx.path(path))
+        if stat.S_ISLNK(status.st_mode):
+            # Another's link would let its owner have credentials sent that are not the owner's.
+            if ctx.root != "/" or status.st_uid != _reader(ctx, user):
+                return ""
+            status = os.stat(path)
     except OSError:
         return ""
-    return text_for(ctx, user, path) or ""
+    return (text_for(ctx, user, path) or "") if stat.S_ISREG(status.st_mode) else ""
+
+
+def _reader(ctx: Context, user: str) -> int:
+    """With whose rights :func:`text_for` reads."""
+    account = accounts_of(ctx).by_name(user)
+    return account.uid if account is not None and os.geteuid() == 0 else os.geteuid()
 
 
 # --- what is asked ------------------------------------------------------------------------------------------------------
@@ -219,12 +230,16 @@ class Prober:
             reply = self.client(chain).get(goproxyproto.join(url, path), timeout=min(self.timeout, left), limit=BODY_LIMIT,
                                            connection=connection)
             body = _note(entry, reply)
+            cannot = ("with gzip that nobody asked for, which is not unpacked here" if body[:2] == b"\x1f\x8b" else
+                      "with more than %d bytes, which are not read here" % BODY_LIMIT if reply.truncated and what != "list" else "")
+            if cannot and not entry["error"]:
+                entry.update(outcome="error", error={"kind": "unsupported", "message": "answers " + cannot})
         if left < self.timeout and (entry["error"] or {}).get("kind") == "timeout":
             entry["error"] = self.cut()  # it was given less than it may take
         if entry["outcome"] == "ok" and what != "zip":
             said = goproxyproto.fault(what, body, module)
             if said:
-                entry.update(outcome="error", error={"kind": "protocol", "message": said})
+                entry.update(outcome="error", error={"kind": "protocol", "message": _clean(said)})
         self._answers[key] = (entry, body)
         return entry, body
 
@@ -261,7 +276,7 @@ class Prober:
             if "more than" in str(exc):
                 entry["unhashed"] = "it %s" % exc
             else:
-                entry.update(outcome="error", error={"kind": "protocol", "message": printable("the zip %s" % exc)[:300]})
+                entry.update(outcome="error", error={"kind": "protocol", "message": _clean("the zip %s" % exc)})
             return b""
 
     def _read(self, user: str, url: str, entry: Dict[str, Any]) -> bytes:
@@ -272,7 +287,7 @@ class Prober:
         try:
             prefix = as_user(account.uid, account.gid, account.name) if account else []
             rc, out, err = self.ctx.run([*prefix, "head", "-c", str(BODY_LIMIT), "--", self.ctx.path(path)], timeout=5.0, truncate=True)
-        except (OSError, Unavailable) as exc:
+        except (OSError, ValueError, Unavailable) as exc:
             entry["error"] = {"kind": "denied", "message": printable(str(exc))[:200]}
             return b""
         entry["phases"] = {"total": round((time.monotonic() - started) * 1000, 1)}
@@ -294,13 +309,18 @@ class Prober:
         return self._loads[key]
 
 
+def _clean(text: str) -> str:
+    """A sentence that may repeat what a server sent, without credentials and control characters."""
+    return "".join(char if char.isprintable() else "?" for char in redact.redact_text(text))[:300]
+
+
 def _note(entry: Dict[str, Any], reply: Reply) -> bytes:
     """Put what came back into a request's entry."""
     entry.update(status=reply.status, bytes=reply.size, redirects=reply.redirects, phases=dict(reply.phases))
     if reply.via:
         entry["via"] = reply.via
     if reply.error:
-        entry["error"] = {"kind": reply.error, "message": printable(redact.redact_text(reply.detail))[:300]}
+        entry["error"] = {"kind": reply.error, "message": _clean(reply.detail)}
     elif reply.status == 200:
         entry["outcome"] = "ok"
         return reply.body
@@ -369,8 +389,12 @@ def collect_chains(ctx: Context) -> List[Dict[str, Any]]:
     prober = Prober(ctx)
     prober.left()  # the budget runs from here
     chains = chains_of(ctx)
+    declared = len((ctx.active.get("proxy") or {}).get("modules") or ())
+    for count, limit, what in ((len(chains), MAX_CHAINS, "lists of proxies"), (declared, MAX_MODULES, "declared modules")):
+        if chains and count > limit:
+            ctx.note("proxies.chains", ValueError("of %d %s only the first %d were asked" % (count, what, limit)))
     chosen = any(not implicit for _chain_, _entries, implicit in chains)
-    return [_chain(prober, chain, entries, implicit, chosen) for chain, entries, implicit in chains]
+    return [_chain(prober, chain, entries, implicit, chosen) for chain, entries, implicit in chains[:MAX_CHAINS]]
 
 
 def _chain(prober: Prober, chain: Chain, entries: Sequence[Mapping[str, Any]], implicit: bool, chosen: bool) -> Dict[str, Any]:
@@ -530,7 +554,7 @@ def _sumdb(prober: Prober, chain: Chain, user: str, steps: Sequence[goproxy.Step
             document["not_asked"] = "it would be asked directly, and no module is declared (preflight_proxy: {modules: [...]})"
             connection.close()
             return document
-    document["url"] = redact.redact_url(base)
+    document["url"] = goenv.clean_value(base)
     document["asked"] = True
     questions = [("lookup", one, "lookup/%s@%s" % (goproxyproto.escape(one.path), goproxyproto.escape(one.version))) for one in modules]
     for what, module, path in questions or [("tree", Module(database.name, ""), "latest")]:
@@ -579,7 +603,7 @@ def collect_downloads(ctx: Context) -> List[Dict[str, Any]]:
     chains = chains_of(ctx)
     shells = [one for one in chains if any(entry["go"] and entry["kind"] in ("login", "non_login") for entry in one[1])]
     found: List[Dict[str, Any]] = []
-    for chain, entries, _implicit in shells or chains:
+    for chain, entries, _implicit in (shells or chains)[:MAX_CHAINS]:
         entry = next((one for one in entries if one["go"]), None)
         if entry is not None:
             found += _downloads(prober, chain, entry)
@@ -656,14 +680,17 @@ def _download(prober: Prober, chain: Chain, entry: Mapping[str, Any], folder: sc
     except (ValueError, RecursionError):
         said = None
     if isinstance(said, dict):
-        document.update(sum=said.get("Sum"), mod_sum=said.get("GoModSum"))
+        document.update({key: str(said[name])[:200] for key, name in (("sum", "Sum"), ("mod_sum", "GoModSum")) if said.get(name)})
         if said.get("Error"):
             # go has hidden the password of a URL already; what it puts there reads like one.
             document["output"] = scratch.last_lines(re.sub(r"//[^/@\s]*:xxxxx@", "//", str(said["Error"])))
     if result.rc != 0 and not document["output"]:
         document["output"] = list(result.output)
     text = "\n".join(document["output"])
-    if result.rc and steps[-1].url == "direct" and "verifying" not in text and (
+    if result.rc and chain.goauth == "program" and re.search(r"\b40[13] [A-Z]", text):
+        document["error"] = {"kind": "unsupported", "message": "go was refused, and what GOAUTH runs for credentials had a temporary home "
+                                                               "folder without the user's files"}
+    elif result.rc and not document["sum"] and steps[-1].url == "direct" and "verifying" not in text and (
             any(step.on_error for step in steps) or re.search(r"404 Not Found|410 Gone|GOPROXY=off", text)):
         document["error"] = {"kind": "direct", "message": "no proxy of the list gives it; go would ask version control now, which is not "
                                                           "done from here"}

@@ -23,7 +23,7 @@ from ansible_collections.goready.preflight.plugins.module_utils.collecting impor
 WINDOW = 5.0           # seconds, where nothing else is wanted
 SHORTEST = 0.5         # seconds: below it a rate says nothing
 INTERVAL = 0.5         # seconds between two looks at the queues
-MOST_LOOKS = 40
+MOST_LOOKS = 120        # the longest window has them all
 SCAN_SECONDS = 2.0     # what counting connections may take
 MOST_SOCKETS = 300000  # connections that are counted
 MOST_NAMESPACES = 8
@@ -124,6 +124,9 @@ class Net:
         try:
             counted = procnet.parse_conntrack(self.context.read(self.folder + "/stat/nf_conntrack"))
         except (FileNotFoundError, PermissionError):
+            counted = {}
+        except ValueError as exc:  # how full the table is, is known all the same
+            self.context.note("sample.kernel", exc, "stat/nf_conntrack")
             counted = {}
         values.update((name, counted.get(name)) for name in CONNTRACK)
         return values
@@ -423,6 +426,8 @@ class Process:
         before, after = self._sched, self._threads()
         if before is None or after is None:
             return None
+        if len(before) >= MOST_THREADS:
+            after = {name: one for name, one in after.items() if name in before}  # the others may have been there, and not been read
         # A thread that was not there has begun with nothing.
         return {key: round(sum(max(0.0, getattr(one, field) - (getattr(before[name], field) if name in before else 0.0))
                                for name, one in after.items()), 4)

@@ -62,12 +62,28 @@ def mysql():
         options["unix_socket"] = job["socket"]
     else:
         options.update(host=job["host"], port=int(job["port"]))
-    if job["ca_file"]:
-        options["ssl"] = {"ca": job["ca_file"], "check_hostname": True} if job["driver"] == "pymysql" else {"ca": job["ca_file"]}
+    connect = driver.connect
+    if job["ca_file"] and job["verify"]:
+        options["ssl"] = {"ca": job["ca_file"]}
+        if job["driver"] == "pymysql":
+            options["ssl"]["check_hostname"] = True
+
+            class Encrypted(driver.connections.Connection):
+                # pymysql goes on without TLS where the server says that it has none, and says the password where it is asked to.
+                def _request_authentication(self):
+                    if not self.server_capabilities & 0x800:
+                        raise driver.OperationalError(2026, "SSL connection error: the server does not support it")
+                    super()._request_authentication()
+
+            connect = Encrypted
+        else:
+            options["ssl_mode"] = "VERIFY_IDENTITY"  # releases that do not know it refuse it
+    elif job["driver"] == "pymysql":
+        options["ssl"] = {"check_hostname": False}  # an account, or the server, may want TLS: where there is some, it is used
     options["local_infile"] = 0  # a server may ask for any file of ours else
     if job["driver"] == "pymysql":
         options["read_timeout"] = job["timeout"] + 2
-    connection = driver.connect(**{key: value for key, value in options.items() if value is not None})
+    connection = connect(**{key: value for key, value in options.items() if value is not None})
     try:
         cursor = connection.cursor()
         for name, sql in job["queries"]:

@@ -139,7 +139,7 @@ def answers(out: str, err: str) -> Answers:
 
 # Error codes of the server (mysqld_error.h) and of the client's library (errmsg.h).
 _CODES: Mapping[int, str] = {
-    1040: "full", 1203: "full_own", 1226: "full_own", 1045: "auth", 1044: "denied", 1130: "denied", 1129: "denied", 1049: "database",
+    1040: "full", 1203: "full_own", 1226: "full_own", 1045: "auth", 1044: "denied", 1130: "forbidden", 1129: "forbidden", 1049: "database",
     1053: "starting", 1698: "auth", 2061: "auth", 2059: "auth", 1251: "auth", 1862: "auth", 1820: "auth", 3159: "tls",
     2026: "tls", 2005: "resolve", 2006: "closed", 2013: "closed", 2012: "closed", 4151: "denied", 3118: "denied",
 }
@@ -150,6 +150,8 @@ def failure(rc: int, err: str, secret: str = "", *, quick: bool = True) -> Failu
     match = re.search(r"(?m)^ERROR (\d{4,5})(?: \(\w{5}\))?:? ?(.*)$", err)
     if match is None:
         return Failure("exception", words(err, 300, secret) or "the client ended with %d" % rc)
+    # What a server says before TLS begins (that it is full) MariaDB's client wraps into an error of its own.
+    match = re.search(r"before completion of TLS handshake\..{1,100}?: (\d{4,5}) - (.*)", match.group(2)) or match
     code, message = int(match.group(1)), words(re.sub(r" \(using password: (?:YES|NO)\)", "", match.group(2)), 300, secret)
     kind = _CODES.get(code, "failed" if code < 2000 or code >= 3000 else "exception")
     if code in (2002, 2003, 2004, 2013):
@@ -297,6 +299,8 @@ def _replication(found: Answers) -> Optional[Dict[str, Any]]:
         def of(*keys: str, row: Mapping[str, Any] = one) -> Any:
             return next((row[key] for key in keys if key in row), None)
 
+        if str(of("channel_name")).startswith("group_replication_"):
+            continue  # a group's own: no receiver ever runs there, and the one for recovery stands still once a member has joined
         io, sql = (words(of("replica_%s_running" % part, "slave_%s_running" % part) or "") for part in ("io", "sql"))
         problem = of("last_sql_error") or of("last_io_error")
         channels.append({

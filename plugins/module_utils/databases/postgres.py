@@ -99,7 +99,8 @@ _SENDERS = """
 select json_build_object('q', 'senders', 'v', (select json_agg(s) from (
   select application_name as application, host(client_addr) as host, state, sync_state as sync,
          extract(epoch from replay_lag) as seconds,
-         pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_receive_lsn() else pg_current_wal_lsn() end, replay_lsn) as bytes,
+         pg_wal_lsn_diff(case when not pg_is_in_recovery() then pg_current_wal_lsn()
+                              else coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) end, replay_lsn) as bytes,
          (select slot_type from pg_replication_slots p where p.active_pid = r.pid) as slot
     from pg_stat_replication r order by 6 desc nulls last limit %d) s))
 """ % LISTED
@@ -112,8 +113,7 @@ select json_build_object('q', 'standby', 'v', case when pg_is_in_recovery() then
   'paused', pg_is_wal_replay_paused(),
   'receiver', exists (select 1 from pg_stat_wal_receiver),
   'status', (select status from pg_stat_wal_receiver limit 1),
-  'receipt_seconds', (select extract(epoch from clock_timestamp() - last_msg_receipt_time) from pg_stat_wal_receiver limit 1),
-  'streams', exists (select 1 from pg_settings where name = 'primary_conninfo' and setting <> '')) end)
+  'streams', (select setting <> '' from pg_settings where name = 'primary_conninfo')) end)
 """
 
 # What was received a second ago is replayed by now, or it is not: now() - pg_last_xact_replay_timestamp() alone is the age of a commit,
@@ -190,6 +190,12 @@ _KINDS: Tuple[Tuple[str, str], ...] = (
     ("full", r"too many clients already|remaining connection slots are reserved|no more connections allowed|too many connections"),
     ("starting", r"the database system is (?:starting up|shutting down|in recovery mode|not (?:yet )?accepting connections)"),
     ("timeout", r"timeout expired|Connection timed out|query_wait_timeout"),
+    ("pooling", r"statement pooling mode"),
+    ("role", r"session is (?:not )?read-only|server is (?:not )?in hot standby mode|could not make a writable connection"),
+    # The client's own: it was not sent, or the host does not let us read it.
+    ("exception", r"private key file|could not (?:load|read) (?:private key|certificate) file"),
+    ("auth", r"requires a valid client certificate"),
+    ("closed", r"invalid response to SSL negotiation"),  # another kind of server
     ("tls", r"certificate|SSL|\bTLS\b"),
     ("database", r"database \"[^\"]{0,200}\" does not exist|no such database"),
     ("denied", r"permission denied for database|no pg_hba\.conf entry|pg_hba\.conf rejects|not permitted to log in|"
@@ -206,8 +212,8 @@ def failure(rc: int, err: str, secret: str = "") -> Failure:
     """Why psql brought nothing at all."""
     told = "\n".join(line for line in err.splitlines() if not line.startswith("perl:"))
     kind = next((kind for kind, pattern in _KINDS if re.search(pattern, told)), "")
-    if kind == "tls" and re.search(r"no pg_hba\.conf entry|authentication failed", told):
-        # libpq tries again without TLS (sslmode=prefer) and tells of both; pg_hba.conf's line ends with "SSL off".
+    if kind == "tls" and re.search(r"pg_hba\.conf|authentication failed", told):
+        # libpq tries again without TLS (sslmode=prefer) and tells of both; pg_hba.conf's line ends with "SSL off" or "SSL encryption".
         kind = "denied" if "pg_hba.conf" in told else "auth"
     if kind == "full" and re.search(r"for (?:role|database) \"", told):
         kind = "full_own"
@@ -225,7 +231,7 @@ def _sentence(told: str, secret: str) -> str:
     chosen = fatal[-1:] or [line for line in lines if line not in warning][:1]
     # "connection to server at "db1" (10.0.0.5), port 5432 failed: FATAL:  ..."
     text = "; ".join(re.sub(r"^connection to server (?:at|on) .{1,300}? failed: ", "", line) for line in chosen + warning[:1])
-    return words(re.sub(r"FATAL:\s+", "", text), 300, secret)
+    return words(re.sub(r"FATAL:\s+(?:[0-9A-Z]{5}: )?", "", text), 300, secret)
 
 
 # ------------------------------------------------------------------------------------------------------------- what it means
@@ -340,7 +346,9 @@ def _replication(found: Answers, server: Mapping[str, Any], settings: Mapping[st
     replicas = []
     for one in rows(found.values.get("senders")):
         bytes_behind, behind = whole(one.get("bytes")), seconds(one.get("seconds"))
-        if behind is None and bytes_behind == 0:
+        if bytes_behind is None:
+            behind = None  # it replays nothing (pg_receivewal, barman): its replay_lag is the time since it connected
+        elif behind is None and bytes_behind == 0:
             behind = 0.0  # monitoring-stats: null where the standby has caught up and nothing is written
         replicas.append({
             "name": words(one.get("application") or ""), "host": words(one.get("host") or ""), "state": words(one.get("state") or ""),
@@ -365,6 +373,9 @@ def _replication(found: Answers, server: Mapping[str, Any], settings: Mapping[st
         elif behind_bytes is not None:
             common.update(lag_seconds=replayed, resolution="the age of the last commit that was replayed",
                           note="%d bytes are received and not replayed" % behind_bytes)
+    elif standby and standby.get("streams") is None:
+        # pg_settings shows primary_conninfo to pg_read_all_settings alone, and knows it from 12 on.
+        common.update(state="no receiver", note="no WAL receiver runs, and whether one should is not shown")
     elif standby:
         common.update(state="disconnected" if standby.get("streams") else "archive", lag_seconds=replayed,
                       resolution="the age of the last commit that was replayed",

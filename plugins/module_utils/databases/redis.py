@@ -48,10 +48,12 @@ def answers(out: str, err: str) -> Answers:
 
 
 _KINDS: Tuple[Tuple[str, str], ...] = (
-    ("full", r"max number of clients reached"),
+    ("full", r"max number of clients (?:\+ cluster connections )?reached"),
     ("starting", r"LOADING|MASTERDOWN"),
-    ("auth", r"NOAUTH|WRONGPASS|invalid password|invalid username-password|AUTH failed|called without any password"),
-    ("denied", r"DENIED|NOPERM"),
+    ("auth", r"NOAUTH|Authentication required|WRONGPASS|invalid password|invalid username-password|AUTH failed|"
+             r"called without any password"),
+    ("forbidden", r"DENIED"),
+    ("denied", r"NOPERM"),
     ("resolve", r"Name or service not known|Temporary failure in name resolution|nodename nor servname|No address associated"),
     ("refused", r"Connection refused|No such file or directory"),
     ("timeout", r"timed out|Resource temporarily unavailable"),
@@ -75,6 +77,15 @@ def failure(rc: int, out: str, err: str, secret: str = "") -> Failure:
     return Failure("exception", words(lines[0] if lines else "", 300, secret) or "redis-cli ended with %d" % rc)
 
 
+def loading(found: Answers) -> Optional[Failure]:
+    """Why a server does not serve that answers INFO: while it reads its data set it refuses nearly every other command."""
+    info: Mapping[str, str] = found.values.get("info") or {}
+    if info.get("loading") != "1" or info.get("async_loading") == "1":
+        return None
+    left = whole(info.get("loading_eta_seconds"))
+    return Failure("starting", "it loads its data set into memory" + (", for %d s more" % left if left is not None else ""))
+
+
 # ------------------------------------------------------------------------------------------------------------- what it means
 
 def facts(found: Answers, secret: str = "") -> Dict[str, Any]:
@@ -82,7 +93,8 @@ def facts(found: Answers, secret: str = "") -> Dict[str, Any]:
     info: Mapping[str, str] = found.values.get("info") or {}
     after: Mapping[str, str] = found.values.get("info_after") or {}
     unreadable = ["%s: %s" % (what, words(found.errors[key][1], 160, secret))
-                  for key, what in (("clients", "the list of clients"), ("maxclients", "the limit of clients")) if key in found.errors
+                  for key, what in (("info", "INFO"), ("clients", "the list of clients"), ("maxclients", "the limit of clients"))
+                  if key in found.errors
                   and not (key == "maxclients" and info.get("maxclients"))]
     version = info.get("valkey_version") or info.get("redis_version")
     return {
@@ -156,11 +168,14 @@ def _errors(info: Mapping[str, str]) -> Dict[str, str]:
 
 
 def _replication(info: Mapping[str, str]) -> Optional[Dict[str, Any]]:
-    role = info.get("role")
+    role = "sentinel" if info.get("redis_mode") == "sentinel" else info.get("role")
     if not role:
         return None
     common: Dict[str, Any] = {"role": "primary", "lag_seconds": None, "lag_bytes": None, "resolution": "", "state": "", "note": "",
                               "delay": None, "replicas": []}
+    if role == "sentinel":
+        common["role"] = role
+        return common
     if role == "slave":
         state = info.get("master_link_status", "")
         common.update(role="replica", state=words(state, 40), resolution="1 s")

@@ -8,6 +8,7 @@ text of a server fit for a report.
 """
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -56,9 +57,10 @@ class Target:
 
     @property
     def place(self) -> str:
-        """``db1:5432``, ``[::1]:6379``, ``/run/mysqld/mysqld.sock``: the same for every URL of one server."""
+        """``db1:5432``, ``[::1]:6379``, ``/run/mysqld/mysqld.sock``, ``/run/postgresql:5433``: the same for every URL of one server."""
         if self.socket:
-            return self.socket
+            port = self.options.get("port", "") if self.kind == "postgres" and ".s.PGSQL." not in self.socket else ""
+            return self.socket + (":" + port if re.match(r"[0-9]{1,5}\Z", port) and int(port) != SCHEMES[self.scheme][1] else "")
         return ",".join("%s:%d" % ("[%s]" % host if ":" in host else host, port) for host, port in self.hosts)
 
     @property
@@ -103,7 +105,8 @@ def _host(text: str, standard: int) -> Tuple[str, int]:
         raise ValueError("an IPv6 address in a URL stands in brackets")
     if colon and port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise ValueError("the URL's port is no number from 1 to 65535")
-    return unquote(host.strip("[]")).lower(), int(port) if port else standard
+    host = unquote(host.strip("[]"))
+    return host if host.startswith("/") else host.lower(), int(port) if port else standard  # libpq takes a socket's folder, too
 
 
 @dataclass

@@ -12,7 +12,7 @@ import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.goready.preflight.plugins.plugin_utils import subjects
+from ansible_collections.goready.preflight.plugins.plugin_utils import fleet, subjects
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
     Facts, Outcome, Policy, Remediation, Threshold, check, failed, lookup, notapplicable, passed, unknown,
 )
@@ -63,15 +63,17 @@ def _about(server: Mapping[str, Any]) -> list[str]:
         lines.append(f"version {server['version']}")
     if server.get("services"):
         lines.append("needed by " + ", ".join(str(one) for one in server["services"]))
-    by = server.get("answered_by") or {}
-    port = str(server.get("place") or "").rpartition(":")[2]
-    if by.get("port") and port.isdigit() and int(port) != by["port"]:
-        lines.append(f"the server that answered listens at {by.get('address')}:{by['port']}: a pooler or a forwarded port is between")
+    if fleet.between(server):
+        by = server.get("answered_by")
+        listens = f"listens at {by['address']}:{by['port']}" if by else "was asked through a unix socket"
+        lines.append(f"the server that answered {listens}: a pooler or a forwarded port is between")
     return lines
 
 
 def _session(one: Mapping[str, Any]) -> str:
     """``app "api" from 10.0.0.5, PID 812``."""
+    if one.get("pid") == 0:  # pg_blocking_pids()
+        return "a prepared transaction (pg_prepared_xacts)"
     name = str(one.get("user") or "an unknown user")
     if one.get("application"):
         name += f" \"{one['application']}\""
@@ -127,9 +129,11 @@ def _nowhere() -> Outcome:
         "decided by the address the request comes from (PostgreSQL pg_hba.conf, MySQL accounts user@host), so it is asked from this host.",
     judged="The server is asked by its own client program (psql, mariadb or mysql, redis-cli or valkey-cli) or its Python driver. It fails "
            "where nothing listens, the name is not found, no answer comes within the database's `timeout`, TLS cannot be agreed on, the "
-           "server is starting, the database does not exist, or the login that the inventory gives is refused. Where the inventory "
-           "gives no login and the server wants one, or the host has no client, it is unknown (low for a database that only a URL of "
-           "depends_on names). A server that refuses for want of connections answers: databases.connections fails.",
+           "server is starting or loads its data, it refuses this host whoever asks, none of several hosts is what target_session_attrs "
+           "asks for, the database does not exist, or the login that the inventory gives is refused. Where the inventory gives no login "
+           "and the server wants one, or the host has no client, it is unknown (low for a database that only a URL of depends_on names); "
+           "so are PgBouncer in statement mode and a Redis over TLS that hangs up, as it does without a client's certificate (low). A "
+           "server that refuses for want of connections answers: databases.connections fails.",
     remediation=Remediation(hint="Ask the server as the service does, from this host: the message says what it was that refused."),
     needs=NEEDS,
 )
@@ -146,13 +150,19 @@ _FAILURES = {
                 "Is the server up, and does it listen at this address (listen_addresses, bind-address, bind)?"),
     "resolve": ("{who}: its name is not found ({message}).", "Correct the name, or the resolver of this host (network.dns)."),
     "timeout": ("{who}: no answer came in time ({message}).",
-                "Packets to the port are dropped, or the server hangs: look at the firewall between, and at the server's log and load."),
+                "Packets to the port are dropped, the server hangs, or a pooler has no connection to it left: look at the firewall "
+                "between, and at the log and load of both."),
     "unreachable": ("{who} cannot be reached from this host ({message}).", "Look at the route to it and at the firewall between."),
     "closed": ("{who} closed the connection without an answer ({message}).", "The server's log says why; is it this kind of server?"),
     "tls": ("{who}: TLS could not be agreed on ({message}).",
             "Give the CA that signed the server's certificate as the database's ca_file, and use the name that is in the certificate."),
     "starting": ("{who} does not serve yet ({message}).", "Wait until it has started, and look at its log for what it does."),
     "database": ("{who}: the database is missing ({message}).", "Create the database, or correct the URL."),
+    "forbidden": ("{who} refuses this host, whoever asks ({message}).",
+                  "Let the server accept this host's address (MySQL: an account user@host, FLUSH HOSTS; Redis: a password, or "
+                  "protected-mode no)."),
+    "role": ("{who}: none of its hosts is what target_session_attrs asks for ({message}).",
+             "Is the primary gone, and no standby promoted (pg_is_in_recovery)?"),
     "failed": ("{who} refused ({message}).", "The server's log says why."),
 }
 
@@ -169,6 +179,16 @@ def _reachable(server: Mapping[str, Any], facts: Facts) -> Outcome:
     if kind in _SILENT_KINDS:
         return notapplicable(f"{who} answers, and refuses new connections: databases.connections says so.", subject=subject,
                              evidence=evidence)
+    if kind == "pooling":
+        return unknown(f"{who} answers, and lets no transaction begin in which it could be asked: {message}.", subject=subject, actual=kind,
+                       severity="low", evidence=evidence, remediation=Remediation(
+                           hint="Declare the server behind the pooler in preflight_databases."))
+    if kind == "closed" and str(server.get("url")).startswith("rediss:"):
+        # The alert is lost in the reset; redis-cli cannot tell it from another end.
+        return unknown(f"{who} closed the connection ({message}), as a server does that wants a client's certificate (tls-auth-clients, by "
+                       "default yes): there is none to give.", subject=subject, actual=kind, severity="low", evidence=evidence,
+                       remediation=Remediation(hint="The server's log says why. network.endpoint tries the TLS handshake of a depends_on, "
+                                                    "with the certificate that preflight_network.endpoints names."))
     if kind in _FAILURES:
         reason, hint = _FAILURES[kind]
         return failed(reason.format(who=who, message=message), subject=subject, actual=kind, expected="an answer", evidence=evidence,
@@ -179,7 +199,9 @@ def _reachable(server: Mapping[str, Any], facts: Facts) -> Outcome:
                           hint="Correct the user and password in preflight_credentials (by the database's name), or what the server "
                                "allows this host (pg_hba.conf, user@host, ACL)."))
     if kind in ("auth", "denied"):
-        return unknown(f"{who} answers and wants a login, of which the inventory says nothing: {message}.", subject=subject, actual=kind,
+        wants = "wants a login, of which the inventory says nothing" if kind == "auth" else \
+            f"refuses {server.get('user') or 'the client'}, of whose login the inventory says nothing"
+        return unknown(f"{who} answers and {wants}: {message}.", subject=subject, actual=kind,
                        severity=_weight(server), evidence=evidence, remediation=Remediation(
                            hint="Declare it in preflight_databases, with its user and password by its name in preflight_credentials, or "
                                 "with passfile, defaults_file or run_as. docs/databases.md names the least rights."))
@@ -461,8 +483,8 @@ def _by(one: Mapping[str, Any], holder: Mapping[str, Any] | None = None) -> str:
     judged="It fails where a replica is `seconds` behind, beyond the delay that it is told to keep (recovery_min_apply_delay, "
            "SQL_Delay), or where its replication stands still. On a PostgreSQL primary the physical replicas that stream are judged by "
            "replay_lag; on a standby the lag is 0 where all that was received is replayed, and what is behind is looked at again a second "
-           "later. Where `seconds` is below what the server can tell it is unknown. Consumers of logical replication and replicas that "
-           "still copy the data are shown and not judged.",
+           "later. Where `seconds` is below what the server can tell it is unknown. Consumers of logical replication, programs that keep "
+           "the WAL and replay nothing (pg_receivewal) and replicas that still copy the data are shown and not judged.",
     remediation=Remediation(
         hint="Look at the replica: its disks and CPU, a long query that conflicts with the replay, a long transaction of the primary that "
              "is applied in one piece; and at the network between. Let requests that need their own writes read from the primary."),
@@ -486,13 +508,16 @@ def _replication_lag(server: Mapping[str, Any], limit: float) -> Outcome:
     coarse = found.get("resolution") == "1 s" and limit < 1.0
     replicas = list(found.get("replicas") or ())
     evidence = [_replica(one) for one in replicas[:SHOWN_SESSIONS]] + ([found["note"]] if found.get("note") else [])
+    if found["role"] == "sentinel":
+        return notapplicable(f"{who} is a Sentinel: it holds no data.", subject=subject)
     if found["role"] == "primary":
         if not replicas:
             said = "is no replica; its own replicas tell their lag themselves" if server["kind"] == "mysql" else "has no replicas"
             return notapplicable(f"{who} {said}.", subject=subject)
         if server.get("kind") == "postgres" and not server.get("sees_all"):
             return _no_figures(server, "its replicas")
-        judged = [one for one in replicas if one.get("slot") != "logical" and one.get("state") in ("streaming", "catchup", "online")]
+        judged = [one for one in replicas if one.get("slot") != "logical" and one.get("state") in ("streaming", "catchup", "online")
+                  and not (server.get("kind") == "postgres" and one.get("lag_bytes") is None)]
         timed = sorted((one for one in judged if one.get("lag_seconds") is not None), key=lambda one: -float(one["lag_seconds"]))
         if timed and timed[0]["lag_seconds"] >= limit and not coarse:
             worst = timed[0]
@@ -558,7 +583,8 @@ def _replica_name(one: Mapping[str, Any]) -> str:
 def _replica(one: Mapping[str, Any]) -> str:
     lag = f"{one['lag_seconds']:.3f} s" if one.get("lag_seconds") is not None else "unknown"
     bytes_behind = f", {one['lag_bytes']} bytes" if one.get("lag_bytes") is not None else ""
-    slot = " (logical: not judged)" if one.get("slot") == "logical" else ""
+    slot = " (logical: not judged)" if one.get("slot") == "logical" else \
+        " (replays nothing: not judged)" if one.get("state") == "streaming" and one.get("lag_bytes") is None else ""
     said = f", {one['error']}" if one.get("error") else ""
     return f"{_replica_name(one)}: {one.get('state') or 'state hidden'}, behind {lag}{bytes_behind}{slot}{said}"
 
@@ -594,6 +620,8 @@ def _memory(server: Mapping[str, Any], percent: int) -> Outcome:
     subject, who = str(server["name"]), _called(server)
     if server.get("kind") != "redis":
         return notapplicable(f"{who} is no Redis.", subject=subject)
+    if (server.get("replication") or {}).get("role") == "sentinel":
+        return notapplicable(f"{who} is a Sentinel: it holds no data.", subject=subject)
     found = server.get("memory")
     if server.get("error") or not found:
         return _no_figures(server, "its memory")
@@ -748,9 +776,12 @@ def _pool(facts: Facts, policy: Policy, subject: str, page: Mapping[str, Any], p
     found = {"waits": waits, "wait_seconds": waited, "in_use": pool.get("in_use"), "max_open": limit, "seconds": seconds}
     wanted = f"a mean wait below {allowed:g} ms"
     few = waits < int(policy.threshold("databases.pool_wait", "few", 5)) and waited < seconds
+    # Requests for all pools of a process wait in one function.
+    another = any(one is not pool and (one.get("waits") or one.get("wait_seconds")) for one in page["pools"])
+    mine = 0 if another else waiting or 0
     # Who waits all the time is counted neither as a new wait nor with what it has waited.
-    if pool.get("full") and not waited and (waits or waiting):
-        return failed(f"All {limit} connections of the pool were in use for {seconds:g} s, and of {max(waits, waiting or 0)} requests that "
+    if pool.get("full") and not waited and (waits or mine):
+        return failed(f"All {limit} connections of the pool were in use for {seconds:g} s, and of {max(waits, mine)} requests that "
                       "wait for one none got it.", subject=subject, actual=found, expected=wanted, evidence=evidence)
     if mean >= allowed:
         of = f"one of {limit} connections" if limit else "a connection"
@@ -759,13 +790,14 @@ def _pool(facts: Facts, policy: Policy, subject: str, page: Mapping[str, Any], p
                f"Requests waited {waited:.1f} s together for {of} within {seconds:g} s, all of them since before that; a wait should be " \
                f"below {allowed:g} ms."
         return failed(said, subject=subject, actual=found, expected=wanted, evidence=evidence, severity="low" if few else None)
-    if pool.get("full") and waiting is None and not waits and not waited:
+    if pool.get("full") and (waiting is None or waiting > mine) and not waits and not waited:
+        why = "only a goroutine profile (pprof) tells whether some wait since before" if waiting is None else \
+            "goroutines wait, and their profile does not say for which pool"
         return unknown(f"All {limit} connections of the pool were in use at both readings, {seconds:g} s apart, and no request came for "
-                       "one: only a goroutine profile (pprof) tells whether some wait since before.", subject=subject, actual=found,
-                       expected=wanted, evidence=evidence, severity="low")
+                       f"one: {why}.", subject=subject, actual=found, expected=wanted, evidence=evidence, severity="low")
     if waits:
-        return passed(f"{waits} requests waited {mean:.1f} ms in the mean for a connection within {seconds:g} s; {allowed:g} ms are "
-                      "allowed.", subject=subject, actual=found, expected=wanted, evidence=evidence)
+        return passed(f"{waits} request{'s' if waits > 1 else ''} waited {mean:.1f} ms in the mean for a connection within {seconds:g} s; "
+                      f"{allowed:g} ms are allowed.", subject=subject, actual=found, expected=wanted, evidence=evidence)
     return passed(f"No request waited for a connection within {seconds:g} s; {_in_use(pool)} were in use.",
                   subject=subject, actual=found, expected=wanted, evidence=evidence)
 
@@ -781,7 +813,8 @@ def _pool(facts: Facts, policy: Policy, subject: str, page: Mapping[str, Any], p
            "itself. A pool belongs to the database of preflight_databases that has the name of its label db_name; else to the one "
            "that lists its service; else to the service's one database in depends_on. A pool without an upper bound is a finding of "
            "severity low. Hosts and pools of which nothing is known make it unknown, unless it is too much already. Behind a "
-           "connection pooler (PgBouncer) the sum says nothing of the server: waive it there.",
+           "connection pooler (PgBouncer) the sum says nothing of the server: where PostgreSQL was asked at another port than it "
+           "listens at, what is too much with such pools alone is unknown (low). A pooler that cannot be told so is to be waived.",
     needs=("pools.services", "databases.servers"), fleet=True,
     thresholds={"percent": Threshold(100, "The share of the server's connections that all pools may take.", unit="%",
                                      minimum=1, maximum=1000)},

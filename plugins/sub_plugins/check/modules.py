@@ -11,6 +11,7 @@ by checks of its own, whose subject is the proxy's address; ``fallback`` and ``p
 """
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -324,7 +325,8 @@ def private_leak(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         steps = listed.steps if listed else []
         proxies = [step for step in steps if step.host]
         public = [step for step in proxies if step.public]
-        database = next((one for one in goproxy.PUBLIC_SUMDBS if _value(entry, "GOSUMDB").split()[:1] == [one]), None)
+        name = "".join(_value(entry, "GOSUMDB").split()[:1]).partition("+")[0]  # the key may stand with it
+        database = name if name in goproxy.PUBLIC_SUMDBS else None
         fetches = any(step.url != "off" for step in steps)
         for prefix, why in {**general, **personal.get(str(entry["user"]), {})}.items():
             if public and not goproxy.matches(_value(entry, "GONOPROXY"), prefix):
@@ -505,7 +507,7 @@ def _standing(chain: Mapping[str, Any], entry: Mapping[str, Any]) -> Standing:
         return Standing("idle", str(entry["not_asked"]))
     # What a build asks for comes first: the list and @latest are for `go get` and `go list -m -u`.
     requests = sorted(entry["requests"], key=lambda one: one["what"] in ("list", "latest"))
-    declared = any("@" in one["module"] for one in requests)
+    declared = _declared(entry)
     for one in requests:
         if one["outcome"] == "error":
             kind, message = str(one["error"]["kind"]), str(one["error"]["message"])
@@ -534,6 +536,22 @@ def _standing(chain: Mapping[str, Any], entry: Mapping[str, Any]) -> Standing:
     if missing is not None:
         return Standing("failed", f"has the version, but answers {missing['status']} ({missing['path']})", missing)
     return Standing("ok")
+
+
+def _declared(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry was asked for declared modules, and not for one that it need not have."""
+    return any("@" in one["module"] for one in entry["requests"])
+
+
+def _lacking(chain: Mapping[str, Any], position: int) -> Mapping[str, Any] | None:
+    """The answer of the list's last entry about a declared module that no entry has; None where there is none, or who knows."""
+    entries = chain["entries"]
+    if position + 1 < len(entries) or any(_standing(chain, one).word == "unknown" for one in entries):
+        return None
+    infos = [one for entry in entries for one in entry["requests"] if one["what"] == "info"]
+    there = {one["module"] for one in infos if one["outcome"] == "ok"}
+    return next((one for one in entries[position]["requests"]
+                 if one["what"] == "info" and one["outcome"] == "not_found" and one["module"] not in there), None)
 
 
 def _said(entry: Mapping[str, Any], standing: Standing) -> str:
@@ -575,28 +593,41 @@ def _probed(facts: Facts, policy: Policy, judge: Judge) -> Iterator[Outcome]:
     if skip:
         yield skip
         return
-    by_address: dict[str, list[tuple[Mapping[str, Any], Outcome]]] = {}
+    found: dict[tuple[str, str], list[Seen]] = {}
     reasons: dict[str, None] = {}
     for chain in lookup(facts, "proxies.chains"):
         if chain["error"]:
             reasons.setdefault(str(chain["error"]["message"]))
+        here = set()
         for position, entry in enumerate(chain["entries"]):
+            key = (_address(entry), _parts(str(entry["url"])).scheme)
             if not entry["asked"]:
                 reasons.setdefault(f"{entry['url'] + ': ' if entry['kind'] in ('proxy', 'file') else ''}{entry['not_asked']}")
-            else:
-                by_address.setdefault(_address(entry), []).append((chain, judge(chain, position, entry)))
-    for address, seen in by_address.items():
-        same: dict[tuple[str, str], list[str]] = {}
-        outcomes: dict[tuple[str, str], Outcome] = {}
-        for chain, outcome in seen:
-            key = (outcome.status, outcome.reason if outcome.status == "fail" else "")
-            outcomes.setdefault(key, outcome)
-            same.setdefault(key, []).extend(_label(one) for one in chain["settings"])
-        for key, outcome in outcomes.items():
-            whose = ", ".join(dict.fromkeys(same[key]))
-            yield replace(outcome, subject=address if len(outcomes) == 1 else f"{address} ({whose})")
-    if not by_address:
+            elif key not in here:  # a list that names one twice is a matter of modules.fallback
+                here.add(key)
+                found.setdefault(key, []).append((chain, judge(chain, position, entry)))
+    addresses = [address for address, _scheme in found]
+    for (address, scheme), seen in found.items():
+        yield from _by_shells(address if addresses.count(address) == 1 else f"{scheme}://{address}", seen)
+    if not found:
         yield notapplicable(f"No module proxy was asked: {next(iter(reasons), 'GOPROXY names none')}.", evidence=list(reasons))
+
+
+# (chain, what to say about something in it)
+Seen = tuple[Mapping[str, Any], Outcome]
+
+
+def _by_shells(subject: str, seen: Iterable[Seen]) -> Iterator[Outcome]:
+    """One outcome for all who see the same of a subject; with their shells in its name where others see something else."""
+    same: dict[tuple[str, str], list[str]] = {}
+    outcomes: dict[tuple[str, str], Outcome] = {}
+    for chain, outcome in seen:
+        key = (outcome.status, outcome.reason if outcome.status == "fail" else "")
+        outcomes.setdefault(key, outcome)
+        same.setdefault(key, []).extend(_label(one) for one in chain["settings"])
+    for key, outcome in outcomes.items():
+        whose = ", ".join(dict.fromkeys(same[key]))
+        yield replace(outcome, subject=subject if len(outcomes) == 1 else f"{subject} ({whose})")
 
 
 def _taken(entry: Mapping[str, Any]) -> bool:
@@ -616,7 +647,7 @@ def _what_go_does(chain: Mapping[str, Any], position: int, *, goes_on: bool) -> 
 def _weight(facts: Facts, policy: Policy, chain: Mapping[str, Any], position: int) -> str | None:
     """What an entry that does not answer is worth, where that is less than the check's own severity."""
     entries = chain["entries"]
-    declared = bool(chain["modules"])
+    declared = _declared(entries[position])
     before = any(_standing(chain, one).word == "ok" for one in entries[:position])
     after = any(_standing(chain, one).word == "ok" or one["url"] == "direct" for one in entries[position + 1:])
     return _least(
@@ -651,14 +682,14 @@ def proxy_reachable(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         evidence = _asked(entry)
         if standing.word == "unknown":
             return unknown(f"{_said(entry, standing)}.", evidence=evidence)
+        lacking = _lacking(chain, position) if standing.word in ("ok", "not_found") else None
+        if lacking is not None:
+            return failed(f"{entry['url']} answers {lacking['status']} ({lacking['path']}), and go has nobody else to ask; wanted is a "
+                          "proxy that has the module.", actual="not found", evidence=evidence, severity=_idle(facts, policy))
         if standing.word == "not_found":
-            does = _what_go_does(chain, position, goes_on=True)
-            nobody = position + 1 == len(chain["entries"]) and not any(_standing(chain, one).word == "ok" for one in chain["entries"])
-            if chain["modules"] and nobody:
-                return failed(f"{_said(entry, standing)}, {does}; wanted is a proxy that has the module.", actual="not found",
-                              evidence=evidence, severity=_idle(facts, policy))
-            only = "" if chain["modules"] else f"; which modules it has is not known ({DECLARE} matter)"
-            return passed(f"{_said(entry, standing)}, {does}{only}.", actual="not found", evidence=evidence)
+            only = "" if _declared(entry) else f"; which modules it has is not known ({DECLARE} matter)"
+            return passed(f"{_said(entry, standing)}, {_what_go_does(chain, position, goes_on=True)}{only}.", actual="not found",
+                          evidence=evidence)
         if standing.word == "failed" and standing.request is None:
             return failed(f"{_said(entry, standing)}.", actual=standing.words, evidence=evidence, severity=_idle(facts, policy),
                           remediation=Remediation(hint="Find out which of the two is right before anything is built with it.", role=ROLE))
@@ -685,7 +716,7 @@ def _compared(facts: Facts, entry: Mapping[str, Any]) -> str:
     good = [one for one in zips if one["ok"]]
     if len(good) == len(zips):
         return f", and its bytes are those that {' and '.join(dict.fromkeys(one['from'] for one in good))} has"
-    sums = {(one["module"], one["sum"]) for one in lookup(facts, "proxies.downloads") or () if one["rc"] == 0}
+    sums = {(one["module"], one["sum"]) for one in lookup(facts, "proxies.downloads") or () if one["rc"] == 0 or _newer_go(one)}
     if all((one["module"], one["found"]) in sums for one in zips):
         return "; its bytes are those that go downloaded, and no checksum database answered for them"
     return "; its bytes were compared with nothing (no checksum database answered, and no other proxy has the module)"
@@ -713,32 +744,38 @@ def _remedy(chain: Mapping[str, Any], standing: Standing, entry: Mapping[str, An
 
 def _databases(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     """The checksum databases, where they were asked."""
-    seen: set[str] = set()
+    found: dict[str, list[Seen]] = {}
     for chain in _chains(facts):
         database = chain["sumdb"]
-        if not database or database["name"] in seen or not (database["asked"] or database["error"]):
+        if not database or not (database["asked"] or database["error"]):
             continue
-        requests = [one for one in database["requests"] if one["what"] != "sumdb"]
-        broken = next((one for one in requests if one["outcome"] != "ok"), None)
         error = database["error"]
         if error and any(_standing(chain, one).word in ("failed", "unknown") for one in chain["entries"]):
             continue  # the proxy that stands before it does not answer: that is said already
-        if broken and not error:
-            error = broken["error"] or {"kind": "", "message": f"answers {broken['status']} ({broken['path']})"}
-        evidence = [f"GET {one['path']}: {one['error']['message'] if one['error'] else one['status']}" for one in database["requests"]]
-        name, way = str(database["name"]), "through the proxies"
-        if database["url"]:
-            way = f"{'through' if database['via_proxy'] else 'at'} {database['url']}"
-        seen.add(name)
-        if error and (error["kind"] in _CANNOT or (error["kind"] in ("http_401", "http_403") and chain["goauth"] == "program")):
-            yield unknown(f"The checksum database {name} ({way}): {error['message']}.", subject=name, evidence=evidence)
-        elif error:
-            yield failed(f"The checksum database {name} ({way}): {error['message']}, and go refuses every module that is not in go.sum.",
-                         subject=name, actual=error["message"], evidence=evidence, severity=_least(_idle(facts, policy), "medium"),
-                         remediation=Remediation(hint="Let the proxy carry the database (sumdb/NAME/supported), or open the way to it; "
-                                                      "modules of your own belong into GOPRIVATE.", role=ROLE))
-        else:
-            yield passed(f"The checksum database {name} answers ({way}).", subject=name, evidence=evidence)
+        found.setdefault(str(database["name"]), []).append((chain, _database(facts, policy, chain, database)))
+    for name, seen in found.items():
+        yield from _by_shells(name, seen)
+
+
+def _database(facts: Facts, policy: Policy, chain: Mapping[str, Any], database: Mapping[str, Any]) -> Outcome:
+    name, way, error = str(database["name"]), "through the proxies", database["error"]
+    refused = "every module that is not in go.sum"
+    broken = next((one for one in database["requests"] if one["what"] != "sumdb" and one["outcome"] != "ok"), None)
+    if broken and not error:
+        error = broken["error"] or {"kind": "", "message": f"answers {broken['status']} ({broken['path']})"}
+        if broken["what"] == "lookup" and broken["status"] is not None:
+            refused = f"{broken['module']} where it is not in go.sum"
+    evidence = [f"GET {one['path']}: {one['error']['message'] if one['error'] else one['status']}" for one in database["requests"]]
+    if database["url"]:
+        way = f"{'through' if database['via_proxy'] else 'at'} {database['url']}"
+    if error and (error["kind"] in _CANNOT or (error["kind"] in ("http_401", "http_403") and chain["goauth"] == "program")):
+        return unknown(f"The checksum database {name} ({way}): {error['message']}.", evidence=evidence)
+    if error:
+        return failed(f"The checksum database {name} ({way}): {error['message']}, and go refuses {refused}.",
+                      actual=error["message"], evidence=evidence, severity=_least(_idle(facts, policy), "medium"),
+                      remediation=Remediation(hint="Let the proxy carry the database (sumdb/NAME/supported), or open the way to it; "
+                                                   "modules of your own belong into GOPRIVATE.", role=ROLE))
+    return passed(f"The checksum database {name} answers ({way}).", evidence=evidence)
 
 
 def _load_of(chain: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, Outcome | None]:
@@ -866,6 +903,8 @@ def download(facts: Facts, policy: Policy) -> Iterator[Outcome]:
         subject = f"{one['module']} ({one['user']})" if several else str(one["module"])
         if subject in subjects:
             subject = f"{one['module']} ({one['user']}, {one['value']})"
+        if subject in subjects:  # something else of the settings differs
+            subject += f" {len(subjects) + 1}"
         subjects.add(subject)
         yield _downloaded(facts, policy, one, subject)
 
@@ -875,12 +914,13 @@ def _downloaded(facts: Facts, policy: Policy, one: Mapping[str, Any], subject: s
     error = one["error"]
     if error and error["kind"] == "off":
         return notapplicable(f"{one['module']}: {error['message']}.", subject=subject)
-    if error and error["kind"] in ("timeout", "memory", "disk"):
+    if error and error["kind"] == "timeout":
         return failed(f"go mod download {one['module']} was ended: {error['message']}.", subject=subject, actual=error["message"],
                       evidence=[command, *one["output"]], severity=_idle(facts, policy))
     if error:
         return unknown(f"{one['module']} was not downloaded: {error['message']}.", subject=subject, evidence=[command, *one["output"]])
-    if one["rc"] != 0:
+    newer = _newer_go(one)
+    if one["rc"] != 0 and not newer:
         said = one["output"][0] if one["output"] else f"rc {one['rc']}"
         return failed(f"go mod download {one['module']} failed: {said.rstrip('.')}.", subject=subject, actual=one["rc"], expected=0,
                       evidence=[command, *one["output"]], severity=_idle(facts, policy))
@@ -888,5 +928,33 @@ def _downloaded(facts: Facts, policy: Policy, one: Mapping[str, Any], subject: s
                     if found["module"] == one["module"] and found["what"] == "zip" and one["sum"] and found["found"] != one["sum"]})
     evidence = [command, f"{one['module']} {one['sum']}", f"{one['bytes']} bytes in {one['seconds']} s",
                 *(f"{url} gave {found}" for found, url in other)]
-    return passed(f"go mod download {one['module']} took {one['seconds']} s; its hash is {one['sum']}.", subject=subject, actual=one["sum"],
-                  evidence=evidence)
+    before = _other_bytes(facts, one)
+    if before:
+        return failed(f"go mod download {one['module']} gave {one['sum']}, and the same proxies gave {before} just before: what they "
+                      "give is not always the same.", subject=subject, actual=one["sum"], expected=before, evidence=evidence,
+                      severity=_idle(facts, policy))
+    wants = f", and it wants go {newer} to be built with" if newer else ""
+    return passed(f"go mod download {one['module']} took {one['seconds']} s; its hash is {one['sum']}{wants}.", subject=subject,
+                  actual=one["sum"], evidence=evidence)
+
+
+def _newer_go(one: Mapping[str, Any]) -> str:
+    """The Go that a module wants, where that alone made go fail once it had the module. It was not let get itself another Go."""
+    said = re.search(r" requires go >= (\S+) \(running go ", one["output"][0]) if one["sum"] and one["rc"] and one["output"] else None
+    return said.group(1) if said else ""
+
+
+def _other_bytes(facts: Facts, one: Mapping[str, Any]) -> str:
+    """The hash of what the list that go used had given before, where none of its proxies had given what go then got. "" where one did,
+    or gave a zip that was not hashed."""
+    found: set[str] = set()
+    for chain in _chains(facts):
+        if chain["value"] != one["value"] or not any(entry["user"] == one["user"] for entry in chain["settings"]):
+            continue
+        for entry in chain["entries"]:
+            zips = [request for request in entry["requests"] if request["what"] == "zip" and request["module"] == one["module"]]
+            hashes = {row["found"] for row in entry["hashes"] if row["what"] == "zip" and row["module"] == one["module"]}
+            if entry["kind"] in ("proxy", "file") and not hashes and not any(request["outcome"] == "not_found" for request in zips):
+                return ""
+            found |= hashes
+    return min(found) if found and one["sum"] and one["sum"] not in found else ""

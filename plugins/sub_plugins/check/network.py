@@ -10,6 +10,7 @@ The first checks judge what a service declares (``depends_on``, ``health``), mea
 from __future__ import annotations
 
 import datetime
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -20,9 +21,10 @@ from ansible_collections.goready.preflight.plugins.plugin_utils.engine import (
 )
 from ansible_collections.goready.preflight.plugins.plugin_utils.watched import Destination, Listener, Namespace
 
-NEEDS_CONNECTIONS = ("connections.resolver", "connections.endpoints")
+NEEDS_ENDPOINTS = ("connections.endpoints",)
 _LOOK_UP = "getent ahosts"
 _TIMEOUT_KINDS = ("timeout", "unreachable")
+_AT_ONCE = ("refused", "failed")
 #: Who is there, and does not do what we ask (RFC 9110, 15.6.2 and 15.6.6): the service will ask something else.
 _NO_GET = ("501", "505")
 #: Of Endpoint.error: what says nothing about the endpoint, but about how far we came.
@@ -30,7 +32,13 @@ _CUT = ("budget", "limit")
 _VARIABLE = Remediation(hint="Correct the entry of this URL in preflight_network: endpoints.")
 _TRUST = Remediation(hint="Install the CA on the host (update-ca-certificates), or name it as ca_file of this URL in preflight_network: "
                           "endpoints.")
+#: Whom it asks itself, resolv.conf does not say (systemd-resolved.service(8)).
+_RESOLVED = "127.0.0.53"
+_ASK_RESOLVED = Remediation(hint="systemd-resolved (127.0.0.53) asks other nameservers: look which those are, and whether they answer.",
+                            command="resolvectl status")
+_SET_CLOCK = Remediation(hint="Set the clock of this host, and let a time service keep it (host.time_sync).")
 _MORE_TIME = Remediation(hint="Give more time in preflight_budget, or fewer samples in preflight_network.")
+_SOCKET = Remediation(hint="Look whether the program behind the socket runs, and listens at this very path.", command="ss -lx")
 _SOME_FAIL = ("Some connections are served and others are not: look at its server's log and at its limit of connections, and at each "
               "server behind a load balancer by itself.")
 _ANSWERS_BADLY = "It is there and answers with an error: read its server's log."
@@ -95,13 +103,13 @@ def _times(name: str, values: Mapping[str, Any] | None) -> list[str]:
     judged="Every name of `depends_on` and of health URLs is looked up on the host by getaddrinfo(3), which follows nsswitch.conf, search "
            "domains and ndots: once at first, then again and again within the window. It fails where a name does not resolve, where some "
            "look-ups fail, where the median of the repeated ones is above `warm_ms`, and (medium) where only the first is above "
-           "`cold_ms`. Each nameserver of resolv.conf is asked for each name by itself too, twice over UDP: one that is silent while "
+           "`cold_ms`. Each nameserver of resolv.conf is asked by itself too, twice over UDP for a name: one that is silent while "
            "another answers fails (medium where no look-up is slow for it, low where it refuses at once), unless a slow name says it "
            "already. A name in the same network's cache takes 1 to 2 ms, one round trip over an ocean 100 to 150 ms: repeated look-ups "
            "above 100 ms are answered by nobody's cache.",
     remediation=Remediation(hint="Take the silent nameserver out of resolv.conf (or mend it), or let a cache on the host answer "
                                  "(systemd-resolved, dnsmasq, nscd)."),
-    needs=NEEDS_CONNECTIONS,
+    needs=("connections.resolver", *NEEDS_ENDPOINTS),
     thresholds={
         "warm_ms": Threshold(100.0, "Median of the repeated look-ups of a name.", unit="milliseconds", minimum=0.1),
         "cold_ms": Threshold(1000.0, "The first look-up of a name.", unit="milliseconds", minimum=0.1),
@@ -118,7 +126,8 @@ def dns(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     for name in sorted(names):
         outcome = _name(name, names[name], resolver, servers, policy)
         if outcome.status == "fail":
-            blamed.update(server for server in servers if server in outcome.reason)
+            words = set(re.split(r"[ ,()]+", outcome.reason.rstrip(".")))  # 10.0.0.1 is not in 10.0.0.10
+            blamed.update(server for server in servers if server in words)
         yield outcome
     yield from _silent_servers(resolver, servers, blamed)
     if not _endpoints(facts):
@@ -138,14 +147,28 @@ def _nameservers(found: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[s
 
 def _dead_servers(resolver: Mapping[str, Any], servers: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     """Those that answered nothing at all, in the order in which they are asked."""
-    return [str(server) for server in resolver.get("nameservers") or ()
-            if servers.get(str(server)) and not any(query.get("answer") for query in servers[str(server)])]
+    dead = []
+    for server in _order(resolver):
+        # What is no name was not asked for.
+        asked = [query for query in servers.get(server) or () if (query.get("error") or {}).get("kind") != "name"]
+        if asked and not any(query.get("answer") for query in asked):
+            dead.append(server)
+    return dead
 
 
-def _silence(resolver: Mapping[str, Any], servers: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """``: nameserver 192.0.2.1, the first of 2, does not answer``; empty where all do."""
-    order = [str(one) for one in resolver.get("nameservers") or ()]
-    dead = _dead_servers(resolver, servers)
+def _order(resolver: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(str(one) for one in resolver.get("nameservers") or ()))
+
+
+def _silence(found: Mapping[str, Any], resolver: Mapping[str, Any], servers: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """``: nameserver 192.0.2.1, the first of 2, does not answer``; empty where no silent one is waited for.
+
+    Nobody waits for one that is behind the first that answers: with the addresses, or that there is no such name.
+    """
+    order = _order(resolver)
+    answers = [str(query.get("server")) for query in found.get("queries") or () if query.get("answer") in ("NOERROR", "NXDOMAIN")]
+    first = min((order.index(one) for one in answers if one in order), default=len(order))
+    dead = [one for one in _dead_servers(resolver, servers) if order.index(one) < first or "rotate" in (resolver.get("options") or ())]
     if not dead:
         return ""
     if len(dead) == len(order):
@@ -162,8 +185,10 @@ def _slowness(name: str, found: Mapping[str, Any], resolver: Mapping[str, Any], 
     causes = [f"nameserver {query.get('server')} takes {_milliseconds(query['ms'])} for an answer" for query in found.get("queries") or ()
               if query.get("ms") is not None and query["ms"] > limit / 2]
     search = [str(one) for one in resolver.get("search") or ()]
-    if search and not name.endswith(".") and name.count(".") < int(resolver.get("ndots") or 1) and "." in name:
-        # resolv.conf(5): a name with fewer dots than ndots is looked for in every search domain first.
+    exists = any(query.get("answer") == "NOERROR" for query in found.get("queries") or ())
+    if search and not name.endswith(".") and name.count(".") < int(resolver.get("ndots") or 1) and "." in name and not exists:
+        # resolv.conf(5): a name with fewer dots than ndots is looked for in every search domain first. It was asked for in the first of
+        # them: where that has it, nothing is asked for before it.
         others = "names are" if len(search) > 1 else "name is"
         causes.append(f"{len(search)} other {others} asked for before it (ndots:{resolver.get('ndots')}, "
                       f"search {' '.join(search)})")
@@ -176,11 +201,12 @@ def _name(name: str, endpoints: Sequence[Mapping[str, Any]], resolver: Mapping[s
     warm_limit, cold_limit = float(policy.threshold(dns, "warm_ms")), float(policy.threshold(dns, "cold_ms"))
     error, cold, warm = found.get("error"), found.get("cold"), found.get("warm") or {}
     evidence = _dns_evidence(name, endpoints, found, resolver)
-    silence = _silence(resolver, servers)
+    silence = _silence(found, resolver, servers)
+    mend = _ASK_RESOLVED if _RESOLVED in _order(resolver) else None
     if error:
         said = {"not_found": "does not resolve", "timeout": "was not found in time"}.get(str(error.get("kind")), "could not be looked up")
         return failed(f"{name} {said} ({error.get('message')}){silence}.", subject=name, actual=error.get("kind"), expected="an address",
-                      evidence=evidence, remediation=Remediation(
+                      evidence=evidence, remediation=mend if mend and error.get("kind") in ("timeout", "no_answer") else Remediation(
                           hint="Correct the name in preflight_services, or the zone, /etc/hosts or the nameservers of this host.",
                           command=f"{_LOOK_UP} {shlex.quote(name)}"))
     if cold is None:
@@ -188,15 +214,18 @@ def _name(name: str, endpoints: Sequence[Mapping[str, Any]], resolver: Mapping[s
         return unknown(f"{name} was not looked up: {reason}.", subject=name, remediation=_MORE_TIME)
     if found.get("failed"):
         return failed(f"{found['failed']} of {found.get('asked')} repeated look-ups of {name} brought no answer{silence}.", subject=name,
-                      actual=found["failed"], expected=0, evidence=evidence)
+                      actual=found["failed"], expected=0, evidence=evidence, remediation=mend)
     median = warm.get("median")
+    # One that refuses costs no time.
+    silence = _silence(found, resolver, {server: queries for server, queries in servers.items() if not all(
+        (query.get("error") or {}).get("kind") == "refused" for query in queries)})
     if median is not None and median > warm_limit:
         cause = silence or _slowness(name, found, resolver, warm_limit)
         return failed(f"A look-up of {name} takes {_milliseconds(median)}, {warm_limit:g} ms are accepted{cause}.", subject=name,
-                      actual=median, expected=warm_limit, evidence=evidence)
+                      actual=median, expected=warm_limit, evidence=evidence, remediation=mend)
     if cold > cold_limit:
         return failed(f"The first look-up of {name} took {_milliseconds(cold)}, {cold_limit:g} ms are accepted{silence}.", subject=name,
-                      actual=cold, expected=cold_limit, evidence=evidence, severity="medium")
+                      actual=cold, expected=cold_limit, evidence=evidence, severity="medium", remediation=mend)
     took = f"{_milliseconds(cold)} at first" + (f", {_milliseconds(median)} when repeated" if median is not None else "")
     count = len(found.get("addresses") or ())
     return passed(f"{name} has {count} address{'es' if count != 1 else ''}: {took}.", subject=name,
@@ -260,7 +289,7 @@ def _silent_servers(resolver: Mapping[str, Any], servers: Mapping[str, Sequence[
            "health URL does not answer at all is left to services.healthy, a name that does not resolve to network.dns.",
     remediation=Remediation(hint="Look from the host whether it runs, listens there and is let through: ss -ltn on its host, the packet "
                                  "filters of both."),
-    needs=NEEDS_CONNECTIONS,
+    needs=NEEDS_ENDPOINTS,
 )
 def endpoint(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     yield from _no_endpoints(facts)
@@ -336,11 +365,16 @@ def _unreachable(facts: Facts, one: Mapping[str, Any], subject: str, evidence: S
     if kind == "denied" and not lookup(facts, "collected.privileged"):
         return unknown(f"It was not tried: {message}.", subject=subject, evidence=evidence, remediation=as_root(facts, message))
     tried = [address for address in one.get("addresses") or () if address.get("routed", True)]
+    alike = [address for address in tried if any((entry.get("phase"), entry.get("kind")) == (phase, kind)
+                                                 for entry in address.get("errors") or ())]
     where = str(one.get("unix") or f"{one.get('host')}:{one.get('port')}")
     if len(tried) == 1:
         where = _called({**one, "addresses": tried}, tried[0])
-    elif tried:
+    elif tried and len(alike) == len(tried):
         where = f"each of the {len(tried)} addresses of {where}"
+    elif alike:
+        where = _called(one, alike[0])  # the others fail otherwise: the evidence has them
+    begin = f"E{where[1:]}" if where.startswith("each of ") else where  # a name begins as it is written
     hint: Remediation | None = None
     if kind == "no_local_port":
         words = f"This host has no free local port for a connection to {where}: {message}."
@@ -348,21 +382,34 @@ def _unreachable(facts: Facts, one: Mapping[str, Any], subject: str, evidence: S
                                 "widen net.ipv4.ip_local_port_range.", command="ss -tan state time-wait | wc -l")
     elif phase == "connect" and kind in ("refused", "missing"):
         words = f"Nobody listens at {where}: {message}."
+        hint = _SOCKET if one.get("unix") else None
+    elif phase == "connect" and kind == "backlog":
+        words = f"The accept queue of {where} is full: {message}."
+        hint = Remediation(hint="Its program does not accept: look at it (its goroutines, its open descriptors, its journal).",
+                           command="ss -lx")
     elif phase == "connect" and kind == "reset":
-        words = f"{where[:1].upper()}{where[1:]} serves nobody: {message}."
+        words = f"{begin} serves nobody: {message}."
     elif phase == "connect":
         words = f"The connect to {where} fails: {message}."
         hint = Remediation(hint="Nothing answers, neither yes nor no: a packet filter that drops, a host that is down, or a full accept "
-                                "queue (ss -ltn on its host: Recv-Q above Send-Q).") if kind in _TIMEOUT_KINDS else None
+                                f"queue (ss -ltn on its host: Recv-Q above Send-Q).{_proxied(one)}") if kind in _TIMEOUT_KINDS else None
     elif phase == "tls":
         words = f"The connection to {where} ends in the TLS handshake: {message}."
         hint = Remediation(hint="The port answers, TLS does not: look whether it serves TLS there, with which versions, and whether the "
                                 "server has a free worker.")
     else:
-        words = f"{where[:1].upper()}{where[1:]} accepts the connection and does not serve it: {message}."
+        words = f"{begin} accepts the connection and does not serve it: {message}."
         hint = Remediation(hint="The kernel accepts for a program that does not answer: look at the program (its goroutines, its journal), "
                                 "or at the proxy in front of it.")
+        if kind == "failed":  # MySQL's error instead of a greeting
+            hint = Remediation(hint="The server turns this host away: 1040 it has too many connections (databases.connections), 1129 too "
+                                    "many from here were broken off (FLUSH HOSTS), 1130 no user of it may come from here.")
     return failed(words, subject=subject, actual=f"{phase}: {kind}", expected="a connection", evidence=evidence, remediation=hint)
+
+
+def _proxied(one: Mapping[str, Any]) -> str:
+    return " A service that goes through an HTTP proxy (HTTPS_PROXY) does not come this way: declare the proxy instead, as tcp://." if (
+        one.get("scheme") in ("http", "https")) else ""
 
 
 def _trouble(one: Mapping[str, Any], address: Mapping[str, Any]) -> tuple[str, str, str] | None:
@@ -403,8 +450,8 @@ def _dead_address(one: Mapping[str, Any], subject: str, addresses: Sequence[Mapp
     words = f"{len(dead)} of {len(addresses)} addresses of {one.get('host')} are dead, first {_place(one, named)}" if len(dead) > 1 else \
         f"The {family} address {_place(one, named)} of {one.get('host')} is dead while {others}"
     # DNS servers rotate the addresses of one family: the dead one is first for some. Of two families the order is fixed.
-    first = next(address for address in addresses if address.get("routed", True)).get("family")
-    refused = all(error.get("kind") == "refused" for error in named.get("errors") or ())
+    first = dialing.in_order(addresses)[0].get("family")
+    refused = all(error.get("kind") in _AT_ONCE for error in named.get("errors") or ())
     working = {address.get("family") for address in addresses if address.get("ok")}
     harmless = cost is None and (named.get("family") != first or (refused and named.get("family") not in working))
     tail = f"; {cost.words}" if cost is not None else ""
@@ -430,7 +477,7 @@ def _dead_address(one: Mapping[str, Any], subject: str, addresses: Sequence[Mapp
            "(network.dns judges that). The slowest phase is named with its share. The default leaves three round trips within a "
            "continent (100 ms) and 200 ms for the server; give more to what is farther.",
     remediation=Remediation(hint="Mend the phase that is named first."),
-    needs=NEEDS_CONNECTIONS,
+    needs=NEEDS_ENDPOINTS,
     thresholds={"p95_ms": Threshold(500.0, "95th percentile of a new connection's time to the first byte.", unit="milliseconds",
                                     minimum=0.1)},
 )
@@ -505,7 +552,7 @@ _LIFE_SHARES = {"low": 1 / 3, "medium": 1 / 6, "high": 1 / 12}
            "endpoint's; and (medium: the service may know more authorities than the host) where the host's CA store or `ca_file` does not "
            "lead to who signed it. Of a health URL, and with validate_certs: false, only the dates are judged; low in the second case.",
     remediation=Remediation(hint="Renew the certificate, and find out why nothing renewed it by itself."),
-    needs=NEEDS_CONNECTIONS,
+    needs=NEEDS_ENDPOINTS,
     thresholds={
         "high_days": Threshold(7.0, "Days that are left.", unit="days", minimum=0),
         "medium_days": Threshold(14.0, "Days that are left.", unit="days", minimum=0),
@@ -544,7 +591,7 @@ def _certificate(facts: Facts, policy: Policy, one: Mapping[str, Any], address: 
                 f"{address.get('protocol')}; {_who(one)}"]
     evidence += [f"chain: {chain['error']}"] if chain.get("error") else []
     if begin is None or end is None:
-        return unknown(f"The dates of the certificate of {place} are none.", subject=subject, evidence=evidence)
+        return unknown(f"The dates of the certificate of {place} cannot be read.", subject=subject, evidence=evidence)
     # With validate_certs: false the name is compared with nothing, and the chain with nobody.
     unchecked = name.get("ok") is None and chain.get("ok") is None and not chain.get("error")
     mild = "low" if unchecked else None
@@ -553,6 +600,10 @@ def _certificate(facts: Facts, policy: Policy, one: Mapping[str, Any], address: 
     actual = round(left, 1)
     if now < begin:
         return _not_yet(facts, policy, begin, now, place, subject, evidence, mild)
+    if left < 0 and policy.now <= end:
+        return failed(f"The certificate of {place} ended at {shown.get('not_after')}, and it is {now.isoformat(timespec='seconds')} on "
+                      f"this host: its clock is ahead, the controller's says {policy.now.isoformat(timespec='seconds')}.", subject=subject,
+                      actual=actual, expected=expected, evidence=[*evidence, *_clock(facts)], severity=mild, remediation=_SET_CLOCK)
     if left < 0:
         return failed(f"The certificate of {place} expired {_days(-left)} ago, at {shown.get('not_after')}.", subject=subject,
                       actual=actual, expected=expected, evidence=evidence, severity=mild)
@@ -582,18 +633,21 @@ def _certificate(facts: Facts, policy: Policy, one: Mapping[str, Any], address: 
 
 def _not_yet(facts: Facts, policy: Policy, begin: datetime.datetime, now: datetime.datetime, place: str, subject: str,
              evidence: Sequence[str], severity: str | None) -> Outcome:
-    clock: Mapping[str, Any] = lookup(facts, "host.time") or {}
     words = (f"The certificate of {place} is not valid before {begin.isoformat()}, and it is {now.isoformat(timespec='seconds')} "
              "on this host")
-    state = clock.get("synchronized")
-    more = [] if state is None else [f"the clock of this host is {'' if state else 'not '}synchronized"]
+    more = _clock(facts)
     if policy.now >= begin:
         return failed(f"{words}: its clock is behind, the controller's says {policy.now.isoformat(timespec='seconds')}.", subject=subject,
                       actual=now.isoformat(), expected=begin.isoformat(), evidence=[*evidence, *more], severity=severity,
-                      remediation=Remediation(hint="Set the clock of this host, and let a time service keep it (host.time_sync)."))
+                      remediation=_SET_CLOCK)
     return failed(f"{words}.", subject=subject, actual=now.isoformat(), expected=begin.isoformat(), evidence=[*evidence, *more],
                   severity=severity, remediation=Remediation(
                       hint="The clock of who made the certificate is ahead, or it was deployed too early."))
+
+
+def _clock(facts: Facts) -> list[str]:
+    state = lookup(facts, "host.time.synchronized")
+    return [] if state is None else [f"the clock of this host is {'' if state else 'not '}synchronized"]
 
 
 def _time(value: Any) -> datetime.datetime | None:
@@ -663,7 +717,7 @@ def retransmits(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     for namespace in watched.namespaces(facts):
         values = namespace.tcp
         if values is None or values.get("OutSegs") is None or values.get("RetransSegs") is None:
-            yield unknown(namespace.reason, subject=namespace.subject)
+            yield unknown(namespace.reason, subject=namespace.subject, remediation=as_root(facts, namespace.error))
             continue
         yield _retransmits(facts, namespace, limit, fewest)
         yield from _memory(namespace)
@@ -798,7 +852,7 @@ def _whole(facts: Facts, namespace: Namespace, dropped: int | None, waiting: lis
     # The subject of another namespace alone is a service of its own.
     subject = namespace.label("all listeners") if namespace.subject else ""
     if dropped is None:
-        yield unknown(namespace.reason, subject=subject)
+        yield unknown(namespace.reason, subject=subject, remediation=as_root(facts, namespace.error))
         return
     evidence = _counters(namespace, *names) + waiting + (_since_boot(facts, *names) if not namespace.subject else [])
     refused, cookies = namespace.grown("TCPReqQFullDrop"), namespace.grown("SyncookiesSent")
@@ -847,7 +901,7 @@ def conntrack(facts: Facts, policy: Policy) -> Iterator[Outcome]:
     fill, ports, drops = (policy.threshold(conntrack, name) for name in ("percent", "ports", "drops"))
     for namespace in watched.namespaces(facts):
         if namespace.error:
-            yield unknown(namespace.reason, subject=namespace.subject)
+            yield unknown(namespace.reason, subject=namespace.subject, remediation=as_root(facts, namespace.error))
             continue
         found = watched.destinations(namespace)
         for one in found:

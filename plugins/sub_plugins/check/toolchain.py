@@ -11,6 +11,7 @@ path) every Go counts.
 from __future__ import annotations
 
 import shlex
+import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -848,9 +849,10 @@ def _settings_words(tried: Entry) -> str:
     judged="As the user that builds, a module of the collection's own (two packages, no dependencies) is built with CGO_ENABLED=0 in "
            "an empty private folder, without network and without anybody's settings; the program runs and prints what it should. "
            "Then it is built once more for each set of GOROOT, GOFLAGS, GOEXPERIMENT, CC and so on that a shell with this Go has, and "
-           "for a GOTMPDIR that is not there: what fails only there is the settings' fault and fails as well. Settings that name a "
-           "project's own files are not tried. A bound that is reached (preflight_budget, preflight_build) is unknown, a file system "
-           "without room fails. A Go that no PATH has is worth a low finding.",
+           "for a GOTMPDIR, TMPDIR or /tmp that is not there, is full or cannot be written by this user: what fails only there is the "
+           "settings' fault and fails as well. Settings that name a project's own files are not tried. A bound that is reached "
+           "(preflight_budget, preflight_build) is unknown, a file system without room fails. A Go that no PATH has is worth a low "
+           "finding.",
     remediation=_REINSTALL,
     needs=ACTION,
     profile="standard",
@@ -877,8 +879,9 @@ def _built(work: toolwork.Work) -> Outcome:
     if step["rc"] != 0:
         return work.failure(step, remediation=_REINSTALL)
     noexec = run is not None and work.entry["noexec"] and (run["error"] or {}).get("kind") == "permission"
-    if run is None or (run["error"] and not noexec):
-        return work.stopped("run") or unknown(f"Whether a program of {work.version} runs is unknown.", subject=work.subject)
+    stopped = None if noexec else work.stopped("run")
+    if run is None or stopped is not None:
+        return stopped or unknown(f"Whether a program of {work.version} runs is unknown.", subject=work.subject)
     if not noexec and (run["rc"] != 0 or not run["matched"]):
         return work.failure(run, what=f"{work.version} builds a program that does not run as it should ({toolwork.status(run)})",
                             more=[step], remediation=_REINSTALL)
@@ -886,15 +889,23 @@ def _built(work: toolwork.Work) -> Outcome:
     told = [f"with {_settings_words(one)}: {one['not_tried'] or toolwork.status(one['step'])}" for one in tried]
     for one in tried:
         own = one["step"]
-        if own is not None and own["rc"] not in (0, None):
+        if own is not None and own["rc"] not in (0, None) and not toolwork.starved(own):
             remediation = Remediation(hint="Correct or unset what the reason names, in the shell's start files or by `go env -u`.")
             return work.failure(own, what=f"{work.version} builds by itself, but not with {_settings_words(one)}",
                                 remediation=remediation)
     for one in tried:
+        error = (one["step"] or {}).get("error")
+        if error is not None and error["kind"] == "space":
+            return failed(f"{work.version} builds by itself, but not with {_settings_words(one)}: {error['message']}.",
+                          subject=work.subject, actual=error["message"], expected="room to build", severity=work.severity,
+                          evidence=[*work.evidence(step, run), *told],
+                          remediation=Remediation(hint="Make room there, or set GOTMPDIR to a folder that has some."))
+    for one in tried:
         own = one["step"]
-        if own is not None and own["error"] is not None:
+        if own is not None and (own["rc"] != 0 or own["error"] is not None):
+            because = own["error"]["message"] if own["error"] else f"the memory did not suffice ({toolwork.status(own)})"
             return unknown(f"{work.version} builds by itself; whether it does with {_settings_words(one)} is unknown: "
-                           f"{own['error']['message']}.", subject=work.subject, severity=work.severity,
+                           f"{because}.", subject=work.subject, severity=work.severity,
                            evidence=[*work.evidence(step, run), *told])
     ran = "; it was not run, because nothing may be executed there" if noexec else ", and it runs"
     return passed(f"{work.version} builds a program in {step['seconds']:.1f} s{ran}.", subject=work.subject,
@@ -907,8 +918,8 @@ def _built(work: toolwork.Work) -> Outcome:
     severity="high",
     why="`go vet` is a gate of most pipelines and part of every plain `go test`. It needs the tool vet of this very release and the "
         "packages' export data; where either is missing or of another Go, it fails with code that is well (cmd/vet).",
-    judged="`go vet .` ends with status 0 on the collection's own module, in the folder and build cache of toolchain.build. Not "
-           "applicable where nothing is built, unknown where a bound was reached.",
+    judged="`go vet` of a package that imports another ends with status 0 on the collection's own module, in the folder and build "
+           "cache of toolchain.build. Not applicable where nothing is built, unknown where a bound was reached.",
     remediation=_REINSTALL,
     needs=ACTION,
     profile="standard",
@@ -1107,8 +1118,9 @@ def _with_c(work: toolwork.Work, step: Entry, why: str) -> Outcome:
     run = step.get("run") or {}
     noexec = work.entry["noexec"] and (run.get("error") or {}).get("kind") == "permission"
     evidence = [*work.evidence(step), f"wanted, because {why}"]
-    if not noexec and run.get("error"):
-        return unknown(f"Whether a program with C in it runs is unknown: {run['error']['message']}.", subject=work.subject,
+    if not noexec and (run.get("error") or run.get("rc") == -signal.SIGKILL):
+        because = run["error"]["message"] if run["error"] else f"it was {toolwork.status(run)}"
+        return unknown(f"Whether a program with C in it runs is unknown: {because}.", subject=work.subject,
                        evidence=evidence, severity=work.severity)
     if not noexec and (run.get("rc") != 0 or not run.get("matched")):
         known = toolwork.cause(run.get("output") or ())

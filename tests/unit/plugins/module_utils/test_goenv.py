@@ -139,6 +139,9 @@ def test_go_without_go_env_does_not_switch() -> None:
     ("https://ci:hunter2@proxy.corp,https://x:s3cr3t@second.corp|direct",
      "https://ci:[redacted]@proxy.corp,https://x:[redacted]@second.corp|direct"),
     ("https://proxy.golang.org,direct", "https://proxy.golang.org,direct"),
+    ("ci:hunter2@proxy.corp/go|direct", "ci:[redacted]@proxy.corp/go|direct"),
+    ("sum.corp+1+A ci:hunter2@sum.corp", "sum.corp+1+A ci:[redacted]@sum.corp"), ("https:ci:hunter2@a.b/x", "https:ci:[redacted]@a.b/x"),
+    ("git@github.com:corp/", "git@github.com:corp/"),
     ("-ldflags=-X=main.token=hunter2", "-ldflags=-X=main.token=[redacted]"),
     ("git.corp/*,github.com/corp", "git.corp/*,github.com/corp"),
 ])

@@ -14,6 +14,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -193,6 +194,75 @@ def test_a_connection_that_the_server_closed_is_made_anew(serve: Callable[..., S
     assert server.connections == 2
 
 
+class Closing:
+    """A server that says nothing of it and closes after each answer: ``delay`` seconds later."""
+
+    def __init__(self, delay: float) -> None:
+        self.requests = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._delay = delay
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _address = self._socket.accept()
+                with peer:
+                    peer.recv(4096)
+                    self.requests += 1
+                    peer.sendall(ok())
+                    threading.Event().wait(self._delay)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def test_a_kept_connection_that_is_closed_under_the_request_is_no_error() -> None:
+    """net/http makes another one then (shouldRetryRequest): HTTP/1.0 servers, and everybody's idle time-out."""
+    server = Closing(0.05)
+    client, connection = Client({}), Connection()
+    found = [client.get(f"http://127.0.0.1:{server.port}/", timeout=5, connection=connection) for _number in range(4)]
+    connection.close()
+    server.close()
+    assert [(one.status, one.error, one.opened, one.reused) for one in found] == [(200, "", 1, False)] * 4
+    assert server.requests == 4
+
+
+def test_the_connections_of_a_redirect_are_both_kept(serve: Callable[..., Server]) -> None:
+    storage = serve(ok(b"the zip"))
+    server = serve(ok(b"", f"Location: http://127.0.0.1:{storage.port}/x", status="302 Found"))
+    client, connection = Client({}), Connection()
+    for _number in range(3):
+        assert client.get(f"http://127.0.0.1:{server.port}/", timeout=5, connection=connection).body == b"the zip"
+    connection.close()
+    assert (server.connections, storage.connections) == (1, 1)
+
+
+def test_the_making_of_both_connections_of_a_redirect_is_no_part_of_the_answer(
+        serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = serve(ok())
+    server = serve(ok(b"", f"Location: http://127.0.0.1:{storage.port}/x", status="302 Found"))
+    made = Client._open
+
+    def slow(self: Client, *arguments: Any, **options: Any) -> socket.socket:
+        threading.Event().wait(0.1)
+        return made(self, *arguments, **options)
+
+    monkeypatch.setattr(Client, "_open", slow)
+    reply = get(f"http://127.0.0.1:{server.port}/")
+    assert reply.opened == 2 and reply.phases["total"] >= 200 and reply.phases["total"] - reply.setup < 100
+
+
+def test_no_more_than_a_few_connections_are_kept(serve: Callable[..., Server]) -> None:
+    servers = [serve(ok()) for _number in range(6)]
+    client, connection = Client({}), Connection()
+    for server in [*servers, servers[-1], servers[0]]:
+        assert client.get(f"http://127.0.0.1:{server.port}/", timeout=5, connection=connection).status == 200
+    connection.close()
+    assert [server.connections for server in servers] == [2, 1, 1, 1, 1, 1]
+
+
 def test_a_body_beyond_the_limit_is_cut(serve: Callable[..., Server]) -> None:
     reply = get(f"http://127.0.0.1:{serve(ok(b'x' * 5000)).port}/", limit=1000)
     assert (reply.truncated, reply.size, reply.error) == (True, 1000, "")
@@ -211,8 +281,14 @@ def test_no_room_for_a_body_is_no_fault_of_the_proxy(serve: Callable[..., Server
     assert (reply.error, reply.detail) == ("unsupported", "there is no room on this host for what it sends: No space left on device")
 
 
-def test_a_port_that_is_none() -> None:
-    assert get("http://127.0.0.1:99999/", {"HTTP_PROXY": "http://127.0.0.1:1"}).detail == "Port out of range 0-65535"
+@pytest.mark.parametrize(("url", "environment"), [
+    ("http://127.0.0.1:99999/", {"HTTP_PROXY": "http://127.0.0.1:1"}), ("https://ci:wo/rdofci@127.0.0.1/go", {}),
+    ("http://modules.example/", {"HTTP_PROXY": "http://ci:wo/rdofci@127.0.0.1:1"}),
+])
+def test_a_port_that_is_none(url: str, environment: dict[str, str]) -> None:
+    """What stands between the colon and an unescaped slash may be the beginning of a password."""
+    reply = get(url, environment)
+    assert (reply.error, reply.detail) == ("unreachable", "a URL has a port that is none")
 
 
 # --- redirects and credentials --------------------------------------------------------------------------------------------
@@ -221,6 +297,15 @@ def test_redirects_end(serve: Callable[..., Server]) -> None:
     server = serve(ok(b"", "Location: /again", status="302 Found"))
     reply = get(f"http://127.0.0.1:{server.port}/")
     assert (reply.error, reply.detail, len(server.heads)) == ("redirect", "stopped after 10 redirects", 10)
+
+
+def test_a_redirect_to_a_signed_url(serve: Callable[..., Server]) -> None:
+    """What Artifactory and its like answer where they let the store itself give the bytes: cut, it would be 403."""
+    where = "/bucket/x.zip?X-Amz-Signature=" + "a" * 1500
+    server = serve(lambda head: ok(b"the zip") if where in head.decode() else
+                   ok(b"", f"Location: {where}", status="302 Found") if b"/start" in head else ok(status="403 Forbidden"))
+    reply = get(f"http://127.0.0.1:{server.port}/start")
+    assert (reply.status, reply.body) == (200, b"the zip")
 
 
 BASIC = "Authorization: Basic " + base64.b64encode(b"ci:word").decode()
@@ -247,6 +332,14 @@ def test_netrc_does_not_go_in_clear(serve: Callable[..., Server]) -> None:
 def test_an_http_url_with_credentials_is_refused_as_go_does() -> None:
     reply = get("http://ci:word@127.0.0.1:9/")
     assert (reply.error, reply.detail) == ("insecure", "go refuses to pass credentials to an http URL")
+
+
+def test_a_login_in_the_url_comes_before_netrc(serve: Callable[..., Server], authority: Authority) -> None:
+    """Tried with go 1.24.11 and 1.27.3; 1.22.10 took netrc's."""
+    server = serve(ok(), authority.server("localhost"))
+    url = f"https://ci:word@localhost:{server.port}/go"
+    assert get(url, {"SSL_CERT_FILE": str(authority.file)}, f"machine localhost:{server.port} login other password one\n").credentials
+    assert BASIC in server.heads[0].decode()
 
 
 def test_credentials_stay_on_the_host_of_a_redirect(serve: Callable[..., Server], authority: Authority) -> None:
@@ -290,6 +383,26 @@ def test_a_folder_of_cas(serve: Callable[..., Server], authority: Authority, tmp
     (tmp_path / "notes.txt").write_text("no certificate\n")
     server = serve(ok(), authority.server())
     assert get(f"https://localhost:{server.port}/", {"SSL_CERT_DIR": f"{tmp_path}/none:{tmp_path}"}).status == 200
+
+
+@pytest.mark.parametrize(("offered", "error", "detail"), [
+    (["h2"], "http2", "speaks HTTP/2 only, which this collection does not"),
+    (["h2", "http/1.1"], "closed", "closed the connection without an answer"),
+    ([], "closed", "closed the connection without an answer"),
+])
+def test_a_server_of_http2_alone(serve: Callable[..., Server], authority: Authority, offered: list[str], error: str, detail: str) -> None:
+    """One made with Go (http.Protocols, 1.24) takes the handshake and then hangs up; go itself downloads from it."""
+    context = authority.server()
+    if offered:
+        context.set_alpn_protocols(offered)
+    reply = get(f"https://localhost:{serve(b'', context).port}/", {"SSL_CERT_FILE": str(authority.file)})
+    assert (reply.error, reply.detail) == (error, detail)
+
+
+def test_http2_in_clear_is_nothing_that_go_speaks(serve: Callable[..., Server]) -> None:
+    server = serve(b"\0\0\6\4\0\0\0\0\0" + b"\0\5\0\0\x40\0")  # a SETTINGS frame
+    reply = get(f"http://127.0.0.1:{server.port}/")
+    assert (reply.error, reply.detail) == ("not_http", "speaks HTTP/2 without TLS, which go does not")
 
 
 def test_tls_where_there_is_none() -> None:
@@ -345,8 +458,9 @@ def test_a_tunnel_that_is_refused(serve: Callable[..., Server], answer: bytes, e
     assert server.heads[0].startswith(b"CONNECT modules.example:443 HTTP/1.1\r\nHost: modules.example:443\r\n")
 
 
-def test_a_tunnel(serve: Callable[..., Server], authority: Authority) -> None:
-    """The proxy answers CONNECT and then is, for the test, the server itself."""
+def test_a_tunnel(authority: Authority) -> None:
+    """The proxy answers CONNECT and then is, for the test, the server itself. Its credentials are not for the server, nor the other way."""
+    heads: list[bytes] = []
     context = authority.server("modules.example")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         def work() -> None:
@@ -354,15 +468,19 @@ def test_a_tunnel(serve: Callable[..., Server], authority: Authority) -> None:
             data = b""
             while b"\r\n\r\n" not in data:
                 data += peer.recv(1024)
+            heads.append(data)
             peer.sendall(b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n")
             with contextlib.suppress(OSError), context.wrap_socket(peer, server_side=True) as inner:
-                inner.recv(4096)
+                heads.append(inner.recv(4096))
                 inner.sendall(ok(b"inside"))
 
         threading.Thread(target=work, daemon=True).start()
-        environment = {"https_proxy": f"http://127.0.0.1:{listener.getsockname()[1]}", "SSL_CERT_FILE": str(authority.file)}
-        reply = get("https://modules.example/x", environment)
-    assert (reply.status, reply.body, reply.error) == (200, b"inside", "")
+        port = listener.getsockname()[1]
+        environment = {"https_proxy": f"http://me:pa%40ss@127.0.0.1:{port}", "SSL_CERT_FILE": str(authority.file)}
+        reply = get("https://modules.example/x", environment, "machine modules.example login ci password word\n")
+    assert (reply.status, reply.body, reply.error, reply.via) == (200, b"inside", "", f"http://me:[redacted]@127.0.0.1:{port}")
+    theirs = "Proxy-Authorization: Basic " + base64.b64encode(b"me:pa@ss").decode()
+    assert [(theirs in head.decode(), BASIC in head.decode()) for head in heads] == [(True, False), (False, True)]
 
 
 @pytest.mark.parametrize(("value", "detail"), [
@@ -412,9 +530,9 @@ def test_a_dead_family_costs_a_third_of_a_second(serve: Callable[..., Server], m
     ("machine a.example/go login u password p machine a.example login v password q", "https://a.example/go/x", "u:p"),
     ("machine a.example login u password p machine a.example login v password q", "https://a.example/", "u:p"),
     ("machine a.example login u", "https://a.example/", ""), ("default login u password p", "https://a.example/", ""),
-    ("machine a.example login u password p", "https://c:d@a.example/x", "u:p"),
+    ("machine a.example login u password p", "https://c:d@a.example/x", ""),
 ])
 def test_login_for(logins: str, url: str, login: str) -> None:
-    """cmd/go/internal/auth, loadCredential."""
+    """cmd/go/internal/auth, loadCredential. Where a URL has a login of its own, netrc's is not looked for: tried with 1.24.11, 1.27.3."""
     expected = "Basic " + base64.b64encode(login.encode()).decode() if login else ""
     assert Client({}, logins).login_for(url) == expected

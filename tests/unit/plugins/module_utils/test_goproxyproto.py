@@ -66,7 +66,8 @@ def test_an_escaped_path_has_no_capital_and_can_be_read_back(path: str) -> None:
 @pytest.mark.parametrize(("url", "path", "joined"), [
     ("https://a.example", "x/@v/list", "https://a.example/x/@v/list"),
     ("https://a.example/go/", "x/@v/list", "https://a.example/go/x/@v/list"),
-    ("https://a.example//go//", "!x/@latest", "https://a.example/go/!x/@latest"),
+    ("https://a.example//go//", "!x/@latest", "https://a.example/go/%21x/@latest"),  # as go sends it: tried with 1.22.10, 1.27.3
+    ("https://a.example", "x/@v/v2.0.0+incompatible.zip", "https://a.example/x/@v/v2.0.0+incompatible.zip"),
     ("https://u:p@a.example:8443/go?key=1", "x/@latest", "https://u:p@a.example:8443/go/x/@latest?key=1"),
 ])
 def test_join(url: str, path: str, joined: str) -> None:
@@ -83,6 +84,9 @@ HTML = "answers 200 with a page of HTML or XML, as a login page does"
     ("list", b"Please sign in\n", "answers 200 with something that is no list of versions"),
     ("info", b'{"Version":"v1.1.0","Time":"2020-01-01T00:00:00Z"}', None), ("info", PAGE, HTML),
     ("info", b'{"Version":"v9.9.9"}', "answers with version v9.9.9 in place of v1.1.0"),
+    ("info", b'{"version":"v1.1.0","TIME":"2020-01-01T00:00:00.123+02:00"}', None), ("info", b'{"Version":"v1.1.0","Time":null}', None),
+    ("info", b'{"Version":"v1.1.0","Time":""}', "answers 200 with JSON whose Time is none of RFC 3339"),
+    ("info", b'{"Version":"v1.1.0","Time":"2020-01-01 00:00:00"}', "answers 200 with JSON whose Time is none of RFC 3339"),
     ("info", b"x", "answers 200 with something that is no JSON"),
     ("info", b"[" * 100000, "answers 200 with something that is no JSON"), ("info", b"[]", "answers 200 with JSON that names no Version"),
     ("latest", b'{"Version":"v9.9.9"}', None), ("latest", b'{"error":"no"}', "answers 200 with JSON that names no Version"),
@@ -116,6 +120,19 @@ def test_the_hash_of_a_zip_is_that_of_go(method: int) -> None:
     assert goproxyproto.hash_zip(packed(FILES, method), FINE) == SUM
     assert goproxyproto.hash_zip(packed(dict(reversed(FILES.items())), method), FINE) == SUM
     assert goproxyproto.hash_mod(FILES["example.org/fine@v1.1.0/go.mod"]) == MOD_SUM
+
+
+def test_a_name_that_is_not_marked_as_utf8_is_hashed_by_its_bytes() -> None:
+    """As a packer that is not Go writes it. The hash is what `go mod download -json` of go 1.27.3 printed."""
+    data = bytearray(packed({
+        "example.org/fine@v1.1.0/go.mod": FILES["example.org/fine@v1.1.0/go.mod"], "example.org/fine@v1.1.0/fine.go": b"package fine\n",
+        "example.org/fine@v1.1.0/testdata/gr\N{LATIN SMALL LETTER U WITH DIAERESIS}\N{LATIN SMALL LETTER SHARP S}e.txt": b"x"}).getvalue())
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = data.find(mark)
+        while at >= 0:
+            data[at + flags + 1] &= ~8
+            at = data.find(mark, at + 4)
+    assert goproxyproto.hash_zip(io.BytesIO(bytes(data)), FINE) == "h1:t/phAej/rZ9XnGz63Y9DWaaPJB/tbX3w1aciepvFvXs="
 
 
 @pytest.mark.parametrize(("handle", "said"), [
@@ -166,6 +183,7 @@ def test_a_damaged_zip_is_refused_or_hashed(noise: bytes, at: int) -> None:
 @pytest.mark.parametrize(("value", "name", "url"), [
     ("sum.golang.org", "sum.golang.org", ""), ("sum.golang.google.cn", "sum.golang.org", "https://sum.golang.google.cn"),
     ("sum.corp.example+01234567+AAAA https://a.example/db", "sum.corp.example", "https://a.example/db"),
+    ("sum.corp.example:8443/go+01234567+AAAA", "sum.corp.example:8443/go", ""),
 ])
 def test_sumdb_of(value: str, name: str, url: str) -> None:
     assert goproxyproto.sumdb_of(value) == (name, url)
@@ -173,16 +191,26 @@ def test_sumdb_of(value: str, name: str, url: str) -> None:
 
 def test_no_sumdb() -> None:
     assert goproxyproto.sumdb_of("off") is None
-    for value, said in (("", "GOSUMDB has no name"), ("a b c", "GOSUMDB has too many words")):
-        with pytest.raises(ValueError) as caught:
-            goproxyproto.sumdb_of(value)
-        assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(("value", "said"), [
+    ("", "it is empty, and go refuses to fetch anything"), ("a b c", "it has more than a name and a URL"),
+    ("sum.corp.example", "sum.corp.example is no database whose key go knows, and no key stands with it (name+hash+key)"),
+    ("https://ci:wordofci@sum.corp.example+01234567+AAAA", "the database's name is not host[/path]"),
+    ("sum.corp.example/+01234567+AAAA", "the database's name is not host[/path]"),
+])
+def test_a_sumdb_that_go_refuses(value: str, said: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        goproxyproto.sumdb_of(value)
+    assert str(caught.value) == said
 
 
 def test_sums_of_a_record() -> None:
     text = f"7\nexample.org/fine v1.1.0 {SUM}\nexample.org/fine v1.1.0/go.mod {MOD_SUM}\n\ngo.sum database tree\n9\nAAAA=\n"
     assert goproxyproto.sums_of(text, FINE) == {"zip": SUM, "mod": MOD_SUM}
     assert goproxyproto.sums_of(text, Module("example.org/fine", "v1.1.1")) == {}
+    for other in ("h1:", "h1:\x1b[2J", SUM + "x" * 100000, "h1:" + "a" * 44):
+        assert goproxyproto.sums_of(f"7\nexample.org/fine v1.1.0 {other}\n", FINE) == {}
 
 
 PROXY = {"HTTPS_PROXY": "http://proxy.corp.example:3128", "HTTP_PROXY": "plain.corp.example"}
@@ -200,7 +228,7 @@ VIA = "http://proxy.corp.example:3128"
     ("https://A.EXAMPLE", " a.Example ,b", ""),
     ("https://192.0.2.7", "192.0.2.0/24", ""), ("https://192.0.3.7", "192.0.2.0/24", VIA), ("https://192.0.2.7", "192.0.2.7", ""),
     ("https://192.0.2.7:8443", "192.0.2.7:8443", ""), ("https://[2001:db8::1]", "[2001:db8::1]:443", ""),
-    ("https://[2001:db8::1]", "2001:db8::/32", ""),
+    ("https://[2001:db8::1]", "2001:db8::/32", ""), ("https://[2001:db8::1]", "2001:DB8:0:0::1", ""),
     ("https://a.example", "192.0.2.0/24,,x/y", VIA), ("https://192.0.2.7", "2.7", VIA),
 ], ids=lambda value: value or "-")
 def test_http_proxy(url: str, no_proxy: str, through: str) -> None:

@@ -35,9 +35,11 @@ def conf(**changed):
     ("search a.example b.example\ndomain c.example\n", conf(search=["c.example"])),
     ("domain c.example\nsearch a.example b.example\n", conf(search=["a.example", "b.example"])),
     ("options ndots:5 timeout:1 attempts:3 rotate\noptions edns0\n", conf(ndots=5, timeout=1, attempts=3, options=["rotate", "edns0"])),
+    ("  nameserver 10.0.0.1\n\tsearch x.example\n", conf()),
+    ("options timeout:0\n", conf(timeout=1)),
     ("options ndots:99 timeout:999999999999 attempts:9 ndots:x\n", conf(ndots=15, timeout=30, attempts=5)),
 ], ids=["empty is the host itself", "two", "no more than three", "no addresses", "comments", "last of domain and search",
-        "last of search and domain", "options", "caps"])
+        "last of search and domain", "options", "indented", "no time at all is a second", "caps"])
 def test_resolv_conf(text, expected):
     assert resolvconf.parse_resolv_conf(text) == expected
 

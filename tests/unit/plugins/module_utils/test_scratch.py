@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,15 @@ def test_a_command_is_the_last_in_every_queue(tmp_path: Path) -> None:
     assert result.stdout.split() == ["19", "True", "1000", "0", str(1 << 30), "0o22"], result
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/autogroup"), reason="this kernel does not group by sessions")
+def test_its_session_is_the_last_in_the_queue_too(tmp_path: Path) -> None:
+    with folder(tmp_path) as one:
+        # Who is not root may say so ten times a second only (kernel/sched/autogroup.c).
+        result = sh(one, "for i in 1 2 3 4 5 6 7 8 9 10; do "
+                         "read g < /proc/self/autogroup; case $g in *'nice 19') break;; esac; sleep 0.1; done; echo $g")
+    assert result.stdout.split()[1:] == ["nice", "19"], result
+
+
 @pytest.mark.parametrize(("script", "options", "kind", "message"), [
     pytest.param("sleep 60", {"seconds": 0.5}, "timeout", "it did not end within 0 s", id="deadline"),
     pytest.param("while :; do head -c 1000000 /dev/zero >> \"$TMPDIR/$i\"; i=$((i+1)); sleep 0.02; done", {"disk": 8 << 20}, "disk",
@@ -96,16 +106,20 @@ def test_a_command_is_the_last_in_every_queue(tmp_path: Path) -> None:
 def test_a_command_that_passes_a_bound_is_ended(tmp_path: Path, script: str, options: dict[str, Any], kind: str, message: str) -> None:
     seconds = options.pop("seconds", 20.0)
     with folder(tmp_path, **options) as one:
-        if kind == "memory" and "exec" in script:
-            # RLIMIT_DATA would refuse it first; this is about what watches.
-            one.memory = options["memory"]
         result = sh(one, script.replace("{python}", sys.executable), seconds=seconds)
         assert sh(one, "echo still usable").stdout == "still usable\n"
-    if result.rc is None:
-        assert result.error == {"kind": kind, "message": message}
-    else:  # the limit of the process was there first
-        assert "MemoryError" in "\n".join(result.output), result
+    assert (result.rc, result.error) == (None, {"kind": kind, "message": message})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_mapped_and_not_used_is_no_memory(tmp_path: Path) -> None:
+    """Threads' stacks of 8 MiB, Go's arenas of 64 MiB: a small bound must not keep a go from starting."""
+    with folder(tmp_path, memory=64 << 20) as one:
+        script = "import mmap, time; kept = mmap.mmap(-1, 200 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS); time.sleep(0.6); print('here')"
+        result = one.run([sys.executable, "-c", script], seconds=20.0)
+        assert (result.stdout, result.error) == ("here\n", None)
+        too_much = one.run([sys.executable, "-c", script.replace("200 <<", "400 <<")], seconds=20.0)
+        assert too_much.rc == 1 and "Cannot allocate memory" in too_much.output[-1]
 
 
 def test_one_file_has_a_bound_as_well(tmp_path: Path) -> None:
@@ -155,6 +169,13 @@ def test_go_counts_nothing(tmp_path: Path) -> None:
 def test_a_program_that_does_not_start(tmp_path: Path, argv: list[str], kind: str, message: str) -> None:
     with folder(tmp_path) as one:
         assert one.run(argv, seconds=5.0).error == {"kind": kind, "message": message}
+
+
+def test_a_variable_that_no_process_can_have(tmp_path: Path) -> None:
+    """A file of `go env -w` may hold anything."""
+    with folder(tmp_path) as one:
+        assert sh(one, "echo no", env={"GOFLAGS": "a\0b"}).error == {"kind": "exception", "message": "/bin/sh: embedded null byte"}
+        assert sh(one, "echo still usable").stdout == "still usable\n"
 
 
 def test_no_time_left(tmp_path: Path) -> None:
@@ -220,6 +241,50 @@ def test_the_watching_process_is_killed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_answer_that_comes_too_late_is_not_the_next_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watching process hangs (its disk does not answer) until nobody waits any more."""
+    with folder(tmp_path) as one:
+        assert one._process is not None
+        monkeypatch.setattr(scratch, "GRACE", 0.3)
+        one._process.send_signal(signal.SIGSTOP)
+        late = sh(one, "echo first", seconds=0.2)
+        one._process.send_signal(signal.SIGCONT)
+        monkeypatch.setattr(scratch, "GRACE", 10.0)
+        assert late.error == {"kind": "timeout", "message": "the process that watches the folder does not answer"}
+        assert late.seconds >= 0.5
+        assert sh(one, "echo second").stdout == "second\n"
+        one.write("work/a", "text")
+        assert one.read("work/a") == b"text"
+
+
+def test_a_command_is_ended_where_its_folder_is_taken_away(tmp_path: Path) -> None:
+    """As somebody's tidy program does."""
+    with folder(tmp_path) as one:
+        result = sh(one, f"echo $$ > {tmp_path}/pid; rm -rf {one.path}; exec sleep 300")
+        assert result.rc is None and result.error is not None and result.seconds < 15
+        assert wait_for(lambda: gone(int((tmp_path / "pid").read_text())))
+
+
+def test_a_folder_that_another_run_is_looking_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the lock for a moment, to see whether somebody has it."""
+    make = tempfile.mkdtemp
+
+    def seen_at_once(**options: Any) -> str:
+        path = make(**options)
+        descriptor = os.open(path, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        threading.Timer(0.3, os.close, [descriptor]).start()
+        return path
+
+    monkeypatch.setattr(scratch_watch.tempfile, "mkdtemp", seen_at_once)
+    watch = scratch_watch.Watch()
+    try:
+        assert watch.make([str(tmp_path)], 0)["base"] == str(tmp_path)
+    finally:
+        watch.close()
+        os.close(watch.lock)
+
+
 def leftover(base: Path, name: str = "goready-scratch-abcdefgh", *, marked: bool = True, mode: int = 0o700) -> Path:
     path = base / name
     path.mkdir(mode=0o700)
@@ -283,12 +348,21 @@ class TestAsAnotherUser:
                 one.read("work/link")
         assert not Path(one.path).exists()
 
+    def test_it_is_the_first_that_goes_when_memory_runs_out(self) -> None:
+        with scratch.Folder(Context(timeout=60.0), user="nobody", space=1 << 20) as one:
+            assert sh(one, "sleep 0.2; cat /proc/self/oom_score_adj").stdout == "1000\n"
+
+    def test_a_number_without_a_name(self) -> None:
+        with scratch.Folder(Context(timeout=60.0), user="54321", space=1 << 20) as one:
+            assert sh(one, "id -u; id -G; touch x").stdout.split() == ["54321", "65534"]
+            assert one.environment()["USER"] == "54321"
+
     def test_a_folder_that_they_cannot_write_is_passed_over(self) -> None:
         with tempfile.TemporaryDirectory() as base:
             Path(base).chmod(0o755)
             with folder(Path(base), user="nobody") as one:
                 assert one.base in scratch.BASES
-                assert one.passed_over == [f"{base}: Permission denied"]
+                assert one.passed_over == {base: {"kind": "permission", "message": f"{base}: Permission denied"}}
 
 
 def test_a_user_who_is_not_there() -> None:
@@ -325,6 +399,16 @@ def test_the_output_is_printable_and_without_credentials(tmp_path: Path) -> None
     assert len(result.output) == 15 and max(map(len, result.output)) == 500
     assert "hunter22" not in text and "\033" not in text
     assert text.count("[redacted]") == 1
+
+
+@pytest.mark.parametrize("first", ["fatal error: runtime: cannot allocate memory", "panic: runtime error: index out of range",
+                                   "runtime/cgo: pthread_create failed: Resource temporarily unavailable",
+                                   'compile: version "go1.21.13" does not match go tool version "go1.27.3"'])
+def test_the_reason_is_kept_where_much_is_behind_it(first: str) -> None:
+    """As go1.27.3 and go1.19.8 print it: the reason, then what every goroutine does, or all flags of another release's asm."""
+    trace = [f"goroutine {number} [runnable]:" for number in range(40)]
+    assert scratch.last_lines("\n".join(["# runtime", first, *trace])) == [first, *trace[-14:]]
+    assert scratch.last_lines("\n".join([*trace, first])) == [*trace[-14:], first]
 
 
 @given(st.text())

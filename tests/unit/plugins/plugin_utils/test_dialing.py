@@ -10,6 +10,7 @@ from ansible_collections.goready.preflight.plugins.plugin_utils import dialing
 HOLE = [{"phase": "connect", "kind": "timeout", "message": "no connection within 3 s", "count": 2}]
 ALONE = [{"phase": "connect", "kind": "timeout", "message": "no connection within 3 s", "count": 1},
          {"phase": "connect", "kind": "unreachable", "message": "no route to host", "count": 1}]
+REJECTED = [{"phase": "connect", "kind": "failed", "message": "no route to host", "count": 5}]
 SHUT = [{"phase": "connect", "kind": "refused", "message": "connection refused", "count": 5}]
 
 
@@ -63,8 +64,9 @@ def test_words():
 
 
 @pytest.mark.parametrize(("errors", "dead", "silent"), [
-    (HOLE, True, True), (SHUT, True, False), ([{"phase": "tls", "kind": "timeout"}], False, False), ((), False, False),
-], ids=["black hole", "refused", "no handshake", "good"])
+    (HOLE, True, True), (SHUT, True, False), (REJECTED, True, False),
+    ([{"phase": "tls", "kind": "timeout"}], False, False), ((), False, False),
+], ids=["black hole", "refused", "rejected", "no handshake", "good"])
 def test_dead_and_silent(errors, dead, silent):
     one = address("192.0.2.1", errors)
     assert (dialing.dead(one), dialing.silent(one)) == (dead, silent)

@@ -293,13 +293,65 @@ def test_what_a_host_carries():
     assert found == {
         "declares": True, "groups": ["web"], "percent": 100, "pools": [{"subject": "api orders", "max_open": 40, "open": 2, "server": 0}],
         "servers": [{"name": "orders", "kind": "postgres", "place": "orders:5432", "server_id": None, "limit": 97, "reserved": 3, "used": 5,
-                     "error": None, "declared": True, "uncounted": ["quiet"]}]}
+                     "error": None, "declared": True, "between": False, "uncounted": ["quiet"]}]}
 
 
 def test_one_page_of_two_services_is_one_pool():
     given = facts(orders={})
     given["pools"]["services"].append({**given["pools"]["services"][0], "service": "worker"})
     assert [one["subject"] for one in fleet.carried(given, policy.parse({}))["pools"]] == ["api orders"]
+
+
+def test_containers_that_have_one_address_each_are_two_pools():
+    """Behind a bridge every instance of one image listens at the same loopback address."""
+    given = facts(orders={})
+    page = given["pools"]["services"][0]
+    given["pools"]["services"] = [
+        {**page, "service": f"api ({text})", "container": {"id": text, "runtime": "docker"}} for text in ("aa", "bb")]
+    assert [one["subject"] for one in fleet.carried(given, policy.parse({}))["pools"]] == ["api (aa) orders", "api (bb) orders"]
+
+
+@pytest.mark.parametrize(("variables", "declares"), [
+    pytest.param({"preflight_services": [{"name": "api"}]}, False, id="a service without a database"),
+    pytest.param({"preflight_services": [{"name": "api", "depends_on": ["redis://cache", "https://pay.example.org"]}]}, False,
+                 id="no pools there"),
+    pytest.param({"preflight_services": [{"name": "api", "depends_on": ["postgres://app@db1/orders"]}]}, True, id="depends_on"),
+    pytest.param({"preflight_databases": [{"name": "shop", "url": "mysql://app@db1/shop"}]}, True, id="declared"),
+])
+@pytest.mark.parametrize("missing", ["pools", "databases"])
+def test_a_host_whose_pools_were_not_looked_at_is_not_counted(variables, declares, missing):
+    """Its profile is quick, or the look broke: no pools are not zero pools."""
+    found = fleet.carried({**facts(orders={}), missing: {}}, policy.parse(variables))
+    assert found["declares"] is declares and "pools" not in found
+    other = {**host("web2"), "fleet": found}
+    expected = ("unknown", "low", "1 pool on 1 host may open 40 connections together; the server has 97 for them, and not all that use it "
+                "are counted: web2.") if declares else \
+        ("pass", "high", "1 pool on 1 host may open 40 connections together; the server has 97 for them.")
+    assert [one[1:] for one in told(host("web1", pool()), other)["web1"]] == [expected]
+
+
+@pytest.mark.parametrize(("place", "values", "expected"), [
+    pytest.param("db1:5432", {"answered_by": {"address": "10.0.0.5", "port": 5432}}, False, id="itself"),
+    pytest.param("db1:6432", {"answered_by": {"address": "10.0.0.5", "port": 5432}}, True, id="another port"),
+    pytest.param("db1:5432", {"answered_by": None}, True, id="by a unix socket"),
+    pytest.param("db1:5432,db2:5433", {"answered_by": {"address": "10.0.0.5", "port": 5432}}, False, id="the first of two hosts"),
+    pytest.param("db1:15432", {"answered_by": {"address": "10.0.0.5", "port": 5432}}, True, id="the end of another number"),
+    pytest.param("/run/postgresql", {"answered_by": None}, False, id="a unix socket"),
+    pytest.param("db1:6432", {"answered_by": None, "login": None}, False, id="nobody answered"),
+    pytest.param("db1:3307", {"answered_by": None, "kind": "mysql"}, False, id="who does not say it"),
+])
+def test_who_is_between(place, values, expected):
+    assert fleet.between({"kind": "postgres", "place": place, "login": "mon", **values}) is expected
+
+
+def test_pools_of_a_pooler_alone_are_no_proof():
+    pooler = server(place="db1:6432", between=True)
+    said = "3 pools on 3 hosts may open 120 connections together; the server has 97 for them"
+    hosts = [host("web1", pool(), servers=[pooler]), host("web2", pool()), host("web3", pool())]
+    assert [one[1:] for one in told(*hosts)["web1"]] == [
+        ("unknown", "low", said + ", but 40 of them lead to a pooler or a forwarded port: a pooler opens no more than it is allowed.")]
+    assert [one[1] for one in told(*hosts, host("web4", pool(60)))["web1"]] == ["fail"]  # 140 lead straight to it
+    assert [one[1:3] for one in told(*hosts, silent("web4"))["web1"]] == [("unknown", "high")]
 
 
 @pytest.mark.parametrize(("variables", "declares"), [

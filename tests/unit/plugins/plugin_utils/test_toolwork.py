@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 @pytest.mark.parametrize(("line", "words"), [
     ('compile: version "go1.26.4" does not match go tool version "go1.27.3"', "GOROOT names another Go than the one that runs"),
     ("go: cannot find GOROOT directory: /nonexistent", "GOROOT names a folder that is no Go tree"),
-    ("go: creating work dir: stat /none: no such file or directory", "GOTMPDIR names a folder that is not there"),
+    ("go: creating work dir: stat /none: no such file or directory", "GOTMPDIR or TMPDIR names a folder that is not there"),
+    ("go: creating work dir: mkdir /root/go-build2915023463: permission denied",
+     "GOTMPDIR or TMPDIR names a folder in which this user can make nothing"),
     ("-mod=foo not supported (can be '', 'mod', 'readonly', or 'vendor')", "GOFLAGS holds what this go does not take"),
     ("go: parsing $GOFLAGS: unknown flag -nosuch", "GOFLAGS holds what this go does not take"),
     ("write /tmp/go-build1/b002/_pkg_.a: no space left on device", "there is no room left"),

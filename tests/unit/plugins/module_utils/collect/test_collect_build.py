@@ -56,7 +56,8 @@ class Host:
 
     def entry(self, **values: Any) -> dict[str, Any]:
         return {"goroot": str(self.root), "go": f"{self.root}/bin/go", "version": "go1.27.3", "runs": True, "error": None,
-                "elf_machine": "amd64", "env": {"GOHOSTARCH": "amd64"}, "found_by": ["login shell of me"], **values}
+                "elf_machine": "amd64", "env": {"GOHOSTARCH": "amd64"}, "found_by": ["login shell of me"], "writable_by_others": [],
+                **values}
 
     def context(self, environment: Mapping[str, str] | None = None, *, options: Mapping[str, Any] | None = None,
                 entries: list[dict[str, Any]] | None = None, **values: Any) -> Context:
@@ -96,7 +97,7 @@ def test_every_step_of_a_go_that_works(host: Host) -> None:
     assert entry["steps"]["static_build"]["argv"] == entry["steps"]["build"]["argv"] and entry["steps"]["build"]["error"] is None
     assert host.calls() == [
         f"build -o program . CGO_ENABLED=0 GOARCH= GOFLAGS={FLAGS} GOROOT= CC=",
-        f"vet . CGO_ENABLED=0 GOARCH= GOFLAGS={FLAGS} GOROOT= CC=",
+        f"vet ./twice CGO_ENABLED=0 GOARCH= GOFLAGS={FLAGS} GOROOT= CC=",
         f"test -vet=off -count=1 ./sum CGO_ENABLED=0 GOARCH= GOFLAGS={FLAGS} GOROOT= CC=",
         f"build -o program . CGO_ENABLED=0 GOARCH=arm64 GOFLAGS={FLAGS} GOROOT= CC=",
     ]
@@ -171,12 +172,55 @@ class TestSettings:
         (entry,) = build.collect_toolchains(host.context({"GOFLAGS": flags}))
         assert entry["settings"][0]["not_tried"] == "GOFLAGS names files of a project" and entry["settings"][0]["step"] is None
 
-    def test_a_temporary_folder_that_is_not_there(self, host: Host) -> None:
-        (entry,) = build.collect_toolchains(host.context({"GOTMPDIR": "/nowhere/at/all"}))
-        assert entry["settings"][0]["values"] == {"GOTMPDIR": "/nowhere/at/all"}
-        assert entry["steps"]["build"]["rc"] == 0 and host.calls()[-2].startswith("build -o own .")
-        (entry,) = build.collect_toolchains(host.context({"GOTMPDIR": str(host.folder)}))
+    @pytest.mark.parametrize(("environment", "values"), [
+        pytest.param({"GOTMPDIR": "/nowhere/at/all"}, {"GOTMPDIR": "/nowhere/at/all"}, id="GOTMPDIR is not there"),
+        pytest.param({"TMPDIR": "/nowhere/at/all"}, {"TMPDIR": "/nowhere/at/all"}, id="TMPDIR is not there"),
+        pytest.param({"TMPDIR": "/etc/passwd"}, {"TMPDIR": "/etc/passwd"}, id="nothing can be made there"),
+        pytest.param({"GOTMPDIR": "{good}", "TMPDIR": "/nowhere/at/all"}, None, id="GOTMPDIR comes first"),
+        pytest.param({"TMPDIR": "{good}"}, None, id="a good one"),
+        pytest.param({"TMPDIR": "relative"}, None, id="no absolute path"),
+    ])
+    def test_a_temporary_folder_in_which_nothing_can_be_made(self, host: Host, environment: Mapping[str, str],
+                                                             values: Mapping[str, str] | None) -> None:
+        context = host.context({name: value.format(good=host.folder) for name, value in environment.items()})
+        context.shared["toolchain.shells"][0]["user"] = scratch.account().pw_name
+        context.shared["toolchain.toolchains"][0]["found_by"] = [f"login shell of {scratch.account().pw_name}"]
+        (entry,) = build.collect_toolchains(context)
+        assert [one["values"] for one in entry["settings"]] == ([] if values is None else [values])
+        assert entry["steps"]["build"]["rc"] == 0
+        assert [call.split(" CGO", 1)[0] for call in host.calls()].count("build -o own .") == (values is not None)
+
+    @pytest.mark.parametrize(("environment", "values"), [({}, {"TMPDIR": "/tmp"}), ({"GOTMPDIR": "/x"}, {"GOTMPDIR": "/x"})])
+    def test_a_temporary_folder_that_is_full(self, host: Host, monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str],
+                                             values: Mapping[str, str]) -> None:
+        """The toolchain is tried where there is room, but this user's go does not look for that."""
+        error = {"kind": "space", "message": "it has 3 MiB free, of the 256 MiB that are wanted"}
+        enter = scratch.Folder.__enter__
+
+        def full(folder: scratch.Folder) -> scratch.Folder:
+            folder.bases = [str(host.folder)]
+            enter(folder)
+            folder.passed_over = dict.fromkeys(values.values(), error)
+            return folder
+
+        monkeypatch.setattr(scratch.Folder, "__enter__", full)
+        context = host.context({"TMPDIR": "", **environment})
+        context.shared["toolchain.shells"][0]["user"] = scratch.account().pw_name
+        context.shared["toolchain.toolchains"][0]["found_by"] = [f"login shell of {scratch.account().pw_name}"]
+        (entry,) = build.collect_toolchains(context)
+        (tried,) = entry["settings"]
+        assert (tried["values"], tried["step"]["error"], tried["step"]["rc"]) == (values, error, None)
+        assert entry["steps"]["build"]["rc"] == 0 and "own" not in " ".join(host.calls())
+
+    def test_what_another_users_shell_names_is_not_for_this_one(self, host: Host) -> None:
+        """As pam_tmpdir does: sudo has /tmp/user/0."""
+        (entry,) = build.collect_toolchains(host.context({"TMPDIR": "/nowhere/at/all"}))
         assert entry["settings"] == []
+
+    def test_another_systems_program_is_no_elf_file(self, host: Host) -> None:
+        (entry,) = build.collect_toolchains(host.context({"GOOS": "windows"}))
+        step = entry["settings"][0]["step"]
+        assert (step["rc"], step["error"], step["elf"]) == (0, None, None)
 
     def test_a_goroot_that_names_this_tree_changes_nothing(self, host: Host) -> None:
         (entry,) = build.collect_toolchains(host.context({"GOROOT": str(host.root)}))
@@ -199,8 +243,7 @@ class TestCgo:
     @pytest.mark.parametrize(("environment", "compiler", "cgo", "wanted", "why"), [
         pytest.param({}, True, "auto", True, "{bin}/gcc is in PATH", id="gcc is there"),
         pytest.param({}, False, "auto", False, "no C compiler is in PATH, and Go does without cgo then", id="nothing is there"),
-        pytest.param({"CGO_ENABLED": "0"}, True, "auto", False, "no C compiler is in PATH, and Go does without cgo then",
-                     id="switched off"),
+        pytest.param({"CGO_ENABLED": "0"}, True, "auto", False, "CGO_ENABLED=0 is set", id="switched off"),
         pytest.param({"CGO_ENABLED": "1"}, False, "auto", True, "CGO_ENABLED=1 is set", id="switched on"),
         pytest.param({"CC": "clang-99"}, False, "auto", True, "CC=clang-99 is set", id="a compiler is named"),
         pytest.param({}, True, "absent", False, "preflight_build.cgo is absent", id="absent by the inventory"),
@@ -246,6 +289,13 @@ class TestWhichGo:
         with pytest.raises(Unavailable, match="which Gos there are was not collected"):
             build.collect_toolchains(Context())
 
+    def test_those_beyond_the_most_are_not_kept_silent(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(build, "MAX_TOOLCHAINS", 1)
+        entries = [host.entry(), host.entry(goroot="/opt/go", found_by=["/opt/go"])]
+        first, second = build.collect_toolchains(host.context(entries=entries, options={"toolchains": "all"}))
+        assert first["error"] is None and first["steps"]["build"]["rc"] == 0
+        assert second["error"] == {"kind": "unavailable", "message": "more than 1 Gos are not tried on one host"} and second["steps"] == {}
+
     @pytest.mark.parametrize(("runs", "kind"), [(False, "broken"), (None, "permission")])
     def test_one_that_does_not_start(self, host: Host, runs: bool | None, kind: str) -> None:
         (entry,) = build.collect_toolchains(host.context(entries=[host.entry(runs=runs, error="Exec format error")]))
@@ -277,6 +327,20 @@ class TestSeveral:
         assert [entry["error"] for entry in entries] == [None, None]
         assert [steps(entry)["test"] for entry in entries] == [0, 0]
         assert ["GOARCH=arm64" in call for call in host.calls()] == [False, False, False, True] * 2
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root asks who could have changed a program")
+    def test_one_that_is_gone_by_now_leaves_the_others(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Build comes last: a minute after the Gos were looked for, which somebody may have used to take one away."""
+        def runner_of(context: Context, path: str) -> Any:
+            os.stat(path)
+            return [], toolchain.accounts_of(context).by_uid(0)
+
+        monkeypatch.setattr(toolchain, "runner_of", runner_of)
+        context = self.two(host)
+        context.shared["toolchain.toolchains"][0]["go"] = "/gone/bin/go"
+        first, second = build.collect_toolchains(context)
+        assert first["error"] == {"kind": "unavailable", "message": "/gone/bin/go: No such file or directory"} and first["steps"] == {}
+        assert steps(second)["test"] == 0
 
     def test_one_that_cannot_be_tried_leaves_the_others(self, host: Host) -> None:
         context = self.two(host)
@@ -317,6 +381,31 @@ class TestWhoBuilds:
     def test_a_user_who_is_not_there(self, host: Host) -> None:
         (entry,) = build.collect_toolchains(host.context(build_user="nobody-at-all"))
         assert entry["error"] == {"kind": "unavailable", "message": "there is no user nobody-at-all"}
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+    def test_a_tree_whose_owner_has_no_name(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An archive that was unpacked with its own numbers: what lies in it is run as that number."""
+        owner = toolchain.User("54321", 54321, 65534, "/", "")
+        monkeypatch.setattr(toolchain, "runner_of", lambda _ctx, _path: ([], owner))
+        # /usr is readable for all, pytest's folder is not.
+        (entry,) = build.collect_toolchains(host.context({"TMPDIR": ""}, entries=[host.entry(go="/usr/bin/true", goroot="/usr")]))
+        assert entry["user"] == "54321" and entry["error"] is None
+        assert entry["steps"]["build"]["rc"] == 0
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root is warned of others' programs")
+    def test_root_runs_no_compiler_of_a_tree_that_others_may_write(self, host: Host) -> None:
+        entries = [host.entry(writable_by_others=["/go/pkg/tool/linux_amd64/compile is writable by everybody (0777)"])]
+        (entry,) = build.collect_toolchains(host.context({"TMPDIR": ""}, entries=entries))
+        assert entry["user"] == "nobody"
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root is warned of others' programs")
+    def test_root_takes_no_library_that_others_may_replace(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+        nobody = toolchain.User("nobody", 65534, 65534, "/", "")
+        root = toolchain.User("root", 0, 0, "/root", "")
+        monkeypatch.setattr(toolchain, "runner_of", lambda _ctx, path: ([], nobody if str(path).startswith("/theirs") else root))
+        (entry,) = build.collect_toolchains(host.context({"CC": "mycc", "LD_LIBRARY_PATH": "/theirs:/ours", "COMPILER_PATH": "/theirs"}))
+        assert entry["user"] == "root"
+        assert entry["steps"]["cgo"]["env"] == {"CC": "mycc", "LD_LIBRARY_PATH": "/ours", "CGO_ENABLED": "1", "GOFLAGS": FLAGS}
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root is warned of others' programs")
     def test_root_takes_no_compiler_that_others_may_replace(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,13 +134,24 @@ ENVIRONMENTS = {
         "PGHOST": "/run/postgresql", "PGPORT": "5433"}),
     "several hosts": (declared(url="postgres://a,b:5433/orders"), [], {"PGHOST": "a,b", "PGPORT": "5432,5433"}),
     "no database": (declared(url="postgres://db1"), [], {"PGDATABASE": "postgres"}),
-    "sslmode of the URL": (declared(url="postgres://db1/x?sslmode=require"), [], {"PGSSLMODE": "require"}),
+    "sslmode of the URL": (declared(url="postgres://db1/x?sslmode=require"), [], {"PGSSLMODE": "require", "PGSSLROOTCERT": None}),
+    "no file of CAs is the system's": (declared(url="postgres://db1/x?sslmode=verify-full"), [], {
+        "PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/etc/passwd"}),
+    "a file of CAs": (declared(url="postgres://db1/x?sslmode=verify-ca&sslrootcert=/my.pem"), [], {
+        "PGSSLMODE": "verify-ca", "PGSSLROOTCERT": "/my.pem"}),
+    "a client's certificate": (declared(url="postgres://db1/x?sslcert=/c.pem&sslkey=/k.pem"), [], {
+        "PGSSLCERT": "/c.pem", "PGSSLKEY": "/k.pem"}),
+    "the primary of several": (declared(url="postgres://a,b/x?target_session_attrs=primary"), [], {"PGTARGETSESSIONATTRS": "read-write"}),
+    "a replica of several": (declared(url="postgres://a,b/x?target_session_attrs=prefer-standby"), [], {
+        "PGTARGETSESSIONATTRS": "prefer-standby"}),
+    "no such attribute": (declared(url="postgres://a,b/x?target_session_attrs=best"), [], {"PGTARGETSESSIONATTRS": None}),
     "a CA without its name": (declared(ca_file="/ca.pem"), [{"service": "orders", "validate_certs": False}], {"PGSSLMODE": "require"}),
 }
 
 
 @pytest.mark.parametrize(("one", "credentials", "expected"), ENVIRONMENTS.values(), ids=ENVIRONMENTS)
-def test_environments_of_libpq(one, credentials, expected):
+def test_environments_of_libpq(one, credentials, expected, monkeypatch):
+    monkeypatch.setattr(databases, "CA_FILES", ("/nonexistent/ca.pem", "/etc/passwd", "/etc/group"))
     (job,), _broken = databases.jobs([one], [], credentials)
     environment = databases.postgres_environment(job)
     assert {key: environment.get(key) for key in expected} == expected
@@ -155,7 +166,8 @@ def test_mariadb_reads_its_statements_and_no_option_file(programs, tmp_path):
     argv, environment, stdin = programs.call("mariadb")
     # The first option decides which files are read; "localhost" without a protocol would be the socket.
     assert argv[0] == "--no-defaults"
-    assert {"--local-infile=0", "--protocol=tcp", "--host=localhost", "--skip-ssl-verify-server-cert"} <= set(argv)
+    # An account, or the server, may want TLS; "--ssl" goes on without where there is none.
+    assert {"--local-infile=0", "--protocol=tcp", "--host=localhost", "--ssl", "--skip-ssl-verify-server-cert"} <= set(argv)
     assert SECRET not in " ".join(argv) + stdin and environment["MYSQL_PWD"] == SECRET
     assert stdin.startswith("select 'limit1' as '@goready-preflight';\n")
 
@@ -203,7 +215,7 @@ def test_a_client_outlives_a_killed_module_for_some_seconds_only(programs, tmp_p
             "d._FOLDERS = (%r, '/usr/bin', '/bin')\n"
             "d.collect_servers(Context(active={'budget': 60, 'databases': [%r]}, timeout=30))" % (
                 str(tmp_path / "bin"), declared("cache", "redis://127.0.0.1:1", timeout=1)))
-    module = subprocess.Popen([sys.executable, "-c", code])
+    module = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     end = time.monotonic() + 20
     while not (mark.exists() and mark.read_text()) and time.monotonic() < end:
         time.sleep(0.02)
@@ -231,6 +243,26 @@ def test_a_login_that_redis_refused_is_no_answer_of_the_default_users(programs):
     (server,) = asked(declared("cache", "redis://ops@cache"), credentials=[{"service": "cache", "password": SECRET}])
     assert server["error"] == {"kind": "auth", "message": "WRONGPASS invalid username-password pair or user is disabled"}
     assert server["connections"] is None
+
+
+NOPERM = "NOPERM this user has no permissions to run the '%s' command\n"
+
+
+@pytest.mark.parametrize("word", ["NOPERM", "ERR"], ids=["redis-cli", "redis-py"])
+def test_an_account_that_may_not_ask_for_info_is_let_in(programs, word):
+    """What Redis 7.0.15 says to ``+@all -@dangerous``, which an account of a service mostly is."""
+    out = "OK\n" + "".join(NOPERM % name for name in ("info", "config|get", "client|list", "info")).replace("NOPERM", word)
+    programs("redis-cli", out=out, stdin=True, version="redis-cli 7.0.15")
+    (server,) = asked(services=[{"name": "api", "depends_on": ["redis://app:%s@cache" % SECRET]}])
+    assert (server["error"], server["connections"], server["memory"], server["replication"]) == (None, None, None, None)
+    assert server["unreadable"][0] == "INFO: %s this user has no permissions to run the 'info' command" % word
+
+
+def test_a_redis_that_loads_does_not_answer(programs):
+    out = "OK\n" + fixture("redis_full.out").replace("\nloading:0", "\nloading:1")
+    programs("redis-cli", out=out, stdin=True, version="redis-cli 7.0.15")
+    (server,) = asked(declared("cache", "redis://cache"))
+    assert server["error"] == {"kind": "starting", "message": "it loads its data set into memory"} and server["memory"] is None
 
 
 def test_what_a_server_says_of_a_password_stays_on_the_host(programs):
@@ -292,6 +324,7 @@ DRIVER = '''
 import os
 class Error(Exception):
     pass
+OperationalError = Error
 class Cursor:
     description = [("name",), ("value",)]
     def execute(self, sql):
@@ -304,22 +337,46 @@ class Connection:
         return Cursor()
     def close(self):
         pass
+class connections:
+    class Connection(Connection):
+        def __init__(self, **options):
+            self.server_capabilities = int(os.environ["CAPABILITIES"], 16)
+            if options["ssl"] != {"ca": "/ca.pem", "check_hostname": True}:
+                raise Error(2026, "SSL connection error: nobody is verified")
+            self._request_authentication()
+        def _request_authentication(self):
+            pass
 def connect(**options):
+    if options["ssl"] != {"check_hostname": False}:
+        raise Error(1045, "Access denied: the account REQUIREs SSL")
     if options["password"] != "correct-horse-battery":
         raise Error(1045, "Access denied for user 'mon'@'app1' (using password: YES)")
     return Connection()
 '''
 
 
-@pytest.mark.parametrize(("password", "kind"), [(SECRET, None), ("another-password", "auth")], ids=["let in", "refused"])
-def test_a_driver_in_a_python_of_its_own(programs, monkeypatch, tmp_path, password, kind):
+@pytest.fixture
+def pymysql(programs, monkeypatch, tmp_path):
+    """No client program, and this driver; ``pymysql["CAPABILITIES"]`` are its server's."""
     monkeypatch.setattr(databases, "_FOLDERS", ())
     monkeypatch.setattr(databases, "_newest_folders", list)
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "pymysql.py").write_text(DRIVER)
-    environment = databases._environment
-    monkeypatch.setattr(databases, "_environment", lambda user: {**environment(user), "PYTHONPATH": str(tmp_path)})
+    environment, more = databases._environment, {"PYTHONPATH": str(tmp_path)}
+    monkeypatch.setattr(databases, "_environment", lambda user: {**environment(user), **more})
+    return more
+
+
+@pytest.mark.parametrize(("capabilities", "kind"), [("a800", None), ("a000", "tls")], ids=["TLS", "none"])
+def test_a_driver_tells_no_password_without_the_tls_that_is_wanted(pymysql, capabilities, kind):
+    pymysql["CAPABILITIES"] = capabilities
+    (server,) = asked(declared("shop", "mysql://mon@db1/shop", ca_file="/ca.pem"), credentials=[{"service": "shop", "password": SECRET}])
+    assert (server["error"] or {"kind": None})["kind"] == kind
+
+
+@pytest.mark.parametrize(("password", "kind"), [(SECRET, None), ("another-password", "auth")], ids=["let in", "refused"])
+def test_a_driver_in_a_python_of_its_own(pymysql, password, kind):
     (server,) = asked(declared("shop", "mysql://mon@db1/shop"), credentials=[{"service": "shop", "password": password}])
     assert server["client"] == "python pymysql"
     assert (server["error"] or {"kind": None})["kind"] == kind

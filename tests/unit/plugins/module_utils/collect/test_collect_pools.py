@@ -154,6 +154,17 @@ def test_a_page_that_is_none(answer, kind, message):
     assert len(asked) == 1  # what was none is not asked again
 
 
+@pytest.mark.parametrize(("bounds", "expected"), [((4, 6), 10), ((4, 0), 0)], ids=["bounded", "one is not"])
+def test_pools_that_share_their_name_are_counted_together(bounds, expected):
+    """prometheus.WrapRegistererWith(Labels{"role": ...}) around two NewDBStatsCollector(db, "orders")."""
+    text = "".join('go_sql_%s{db_name="orders",role="%s"} %d\n' % (name, role, value)
+                   for role, bound in zip(("a", "b"), bounds) for name, value in (
+                       ("max_open_connections", bound), ("in_use_connections", 3), ("wait_count_total", 7),
+                       ("wait_duration_seconds_total", 1)))
+    (one,) = pools.pools_of(page(text), page(text.replace(" 7\n", " 9\n")), str)
+    assert (one["name"], one["max_open"], one["in_use"], one["waits"]) == ("orders", expected, 6, 4)
+
+
 def test_a_page_that_is_gone_at_the_end():
     with serving((200, BEFORE.encode()), (500, b"no")) as (port, _asked):
         one = collect(port)[0]

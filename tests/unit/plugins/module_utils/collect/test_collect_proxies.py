@@ -4,6 +4,7 @@
 """Against real servers on loopback that serve what tests/lab/moduletree.py writes."""
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import json
 import os
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -51,12 +53,18 @@ class Proxies:
 
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
-                first, path = self.path[1:].partition("/")[::2]
+                first, path = unquote(self.path[1:]).partition("/")[::2]
                 status, body = 200, b""
                 if first.isdigit():
                     status = int(first)
                 elif first == "login":
                     body = b"<html>Sign in</html>"
+                elif first == "evil":
+                    body = json.dumps({"Version": "v9\x1b[2J\nNOT READY https://ci:wordofci@a.example"}).encode()
+                elif first == "gzip":
+                    body = gzip.compress((folder / "good" / path).read_bytes())
+                elif first == "long":
+                    body = b"module x\n" + b"\n" * (1 << 20)
                 elif first == "flaky" and path.endswith(".info") and len(outer.asked) > 5 and len(outer.asked) % 2:
                     status = 503
                 else:
@@ -64,7 +72,9 @@ class Proxies:
                         threading.Event().wait(0.05)
                     file = folder / (first if first in ("wrong", "bare") else "good") / path
                     status, body = (200, file.read_bytes()) if file.is_file() else (404, b"not found")
-                self.send_response(status)
+                self.send_response(302 if first == "moved" else status)
+                if first == "moved":
+                    self.send_header("Location", "http://ci:wordofci@a.example\x1bc/x")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -143,7 +153,7 @@ def test_a_good_proxy(server: Proxies, tree: tuple[Path, str]) -> None:
 def test_capitals_are_escaped(server: Proxies) -> None:
     entry = one(f"{server.url}/good", modules=["example.org/Upper/CaseMod@v1.2.3"])["entries"][0]
     assert [outcome for _what, _status, outcome in outcomes(entry)] == ["ok"] * 5
-    assert "/good/example.org/!upper/!case!mod/@v/v1.2.3.zip" in server.asked
+    assert "/good/example.org/%21upper/%21case%21mod/@v/v1.2.3.zip" in server.asked
 
 
 def test_other_bytes(server: Proxies, tree: tuple[Path, str]) -> None:
@@ -162,6 +172,25 @@ def test_other_bytes(server: Proxies, tree: tuple[Path, str]) -> None:
 def test_what_an_answer_is_worth(server: Proxies, first: str, outcome: str, kind: str | None) -> None:
     info = one(f"{server.url}/{first}")["entries"][0]["requests"][1]
     assert (info["what"], info["outcome"], (info["error"] or {}).get("kind")) == ("info", outcome, kind)
+
+
+@pytest.mark.parametrize(("first", "kind"), [("evil", "protocol"), ("moved", "redirect")])
+def test_what_a_proxy_says_is_printable(server: Proxies, first: str, kind: str) -> None:
+    requests = one(f"{server.url}/{first}")["entries"][0]["requests"]
+    errors = [row["error"] for row in requests if row["error"]]
+    assert {error["kind"] for error in errors} == {kind}
+    assert all(error["message"].isprintable() and "wordofci" not in error["message"] for error in errors)
+
+
+@pytest.mark.parametrize(("first", "said"), [
+    ("gzip", "answers with gzip that nobody asked for, which is not unpacked here"),
+    ("long", "answers with more than 1048576 bytes, which are not read here"),
+])
+def test_what_is_not_read_here_is_no_fault(server: Proxies, first: str, said: str) -> None:
+    """Content-Encoding: gzip whatever is asked: go does ask for it, and unpacks it."""
+    entry = one(f"{server.url}/{first}")["entries"][0]
+    assert [row["error"] for row in entry["requests"] if row["what"] in ("info", "mod")] == [{"kind": "unsupported", "message": said}] * 2
+    assert not [row for row in entry["hashes"] if row["what"] == "mod"]
 
 
 def test_a_zip_that_comes_slowly_is_no_fault() -> None:
@@ -254,6 +283,14 @@ def test_chains_that_are_the_same_are_asked_once(server: Proxies) -> None:
     assert len([path for path in server.asked if path.endswith(".zip")]) == 1
 
 
+def test_what_is_more_than_is_asked_is_told(server: Proxies) -> None:
+    settings = [setting(f"file{number}", GOPROXY=f"{server.url}/404/{number}", GOSUMDB="off") for number in range(9)]
+    facts = gather({"proxies": proxies.PARTS[:1]}, context(*settings, modules=[f"example.org/m{number}@v1.0.0" for number in range(10)]))
+    assert [error["message"] for error in facts["errors"]] == [
+        "of 10 declared modules only the first 8 were asked", "of 9 lists of proxies only the first 8 were asked"]
+    assert len(facts["proxies"]["chains"]) == len(facts["proxies"]["chains"][0]["modules"]) == 8
+
+
 def test_shells_without_a_go_do_not_count_beside_those_that_have_one(server: Proxies) -> None:
     other = setting("systemd", go=False, GOPROXY=f"{server.url}/500", GOSUMDB="off")
     assert len(chains(setting(GOPROXY=f"{server.url}/good", GOSUMDB="off"), other)) == 1
@@ -286,11 +323,19 @@ def test_the_password_of_a_file_is_used_and_not_told(tmp_path: Path) -> None:
     assert (found[0]["value"], found[0]["entries"][0]["url"]) == ("https://ci:[redacted]@127.0.0.1:1/go",) * 2
 
 
-def test_a_netrc_that_is_a_link_is_not_read(tmp_path: Path) -> None:
+def test_a_netrc_that_is_a_link_of_somebody_else_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One's own is: who keeps dotfiles in a repository has such links, and go follows them."""
     (tmp_path / "other").write_text("machine a.example login u password p\n")
     (tmp_path / ".netrc").symlink_to(tmp_path / "other")
     made = context()
+    if os.geteuid() == 0:
+        assert proxies.logins_of(made, {"HOME": str(tmp_path)}, "root") == "machine a.example login u password p\n"
+        os.chown(tmp_path / ".netrc", 65534, 65534, follow_symlinks=False)
+    else:
+        monkeypatch.setattr(proxies, "_reader", lambda _context, _user: 65534)
     assert proxies.logins_of(made, {"HOME": str(tmp_path)}, "root") == ""
+    monkeypatch.setattr(proxies, "_reader", lambda _context, _user: (tmp_path / ".netrc").lstat().st_uid)
+    assert proxies.logins_of(context(root=str(tmp_path)), {"NETRC": "/.netrc"}, "root") == ""  # it would lead out of there
     assert proxies.logins_of(made, {"HOME": "/none", "NETRC": str(tmp_path / "other")}, "root") == "machine a.example login u password p\n"
     assert proxies.logins_of(made, {}, "root") == ""
 
@@ -368,6 +413,11 @@ def test_a_folder(tree: tuple[Path, str]) -> None:
     assert outcomes(entry) == [(what, 404, "not_found") for what in ("list", "info", "mod", "latest")]
 
 
+def test_a_path_that_is_none_hides_nothing(server: Proxies) -> None:
+    first, second = one(f"file:///srv/%00x|{server.url}/good")["entries"]
+    assert (first["requests"][0]["error"]["kind"], second["requests"][0]["outcome"]) == ("denied", "ok")
+
+
 # modfetch/proxy.go TryProxies and modfetch/sumdb.go initBase; the way was tried with go 1.27.3.
 @pytest.mark.parametrize(("value", "way"), [
     ("{url}/good", "proxy"), ("{url}/404,{url}/good", "proxy"), ("{url}/500|{url}/good", "proxy"), ("{url}/500,{url}/good", "http_500"),
@@ -386,10 +436,25 @@ def test_the_way_to_the_checksum_database(server: Proxies, tree: tuple[Path, str
         assert database["error"]["kind"] == way
 
 
+@pytest.mark.parametrize("value", ["sum.corp.example", "https://ci:wordofci@sum.corp.example"])
+def test_a_database_that_go_refuses_is_not_asked(server: Proxies, value: str) -> None:
+    """modules.checksum_db says so."""
+    chain = one(f"{server.url}/good", GOSUMDB=value, private=["git.corp.example"])
+    assert (chain["sumdb"], [path for path in server.asked if "sumdb" in path]) == (None, [])
+    assert "wordofci" not in json.dumps(chain) and [row["what"] for row in chain["private"][0]["asked_of"]] == ["proxy"]
+
+
 def test_a_database_with_a_url_is_asked_there(server: Proxies, tree: tuple[Path, str]) -> None:
     database = one(f"{server.url}/404", GOSUMDB=f"{tree[1]} {server.url}/good/sumdb/sum.lab.example")["sumdb"]
     assert [(row["what"], row["outcome"]) for row in database["requests"]] == [("lookup", "ok")]
     assert database["via_proxy"] is False
+
+
+@pytest.mark.parametrize("url", ["sum.golang.google.cn", "ftp://sum.corp.example", "https://", "https:sum.corp.example"])
+def test_a_database_with_a_url_that_is_none_hides_nothing(server: Proxies, tree: tuple[Path, str], url: str) -> None:
+    chain = one(f"{server.url}/good", GOSUMDB=f"{tree[1]} {url}")
+    assert chain["entries"][0]["requests"][0]["outcome"] == "ok"
+    assert chain["sumdb"]["requests"][0]["error"] == {"kind": "unreachable", "message": "it is no http or https URL with a host"}
 
 
 @pytest.mark.parametrize(("value", "modules", "options", "kind"), [
@@ -424,9 +489,9 @@ def fake_go(folder: Path, body: str) -> str:
 @pytest.fixture
 def download(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """What a stand-in for go makes of a download, by its script."""
-    def run(script: str, value: str = "https://ci:wordofci@a.example/go,direct", **options: Any) -> dict[str, Any]:
+    def run(script: str, value: str = "https://ci:wordofci@a.example/go,direct", goauth: str = "netrc", **options: Any) -> dict[str, Any]:
         import getpass
-        entry = dict(setting(user=getpass.getuser(), GOPROXY=value, GOSUMDB="off"), goroot=fake_go(tmp_path, script))
+        entry = dict(setting(user=getpass.getuser(), GOPROXY=value, GOSUMDB="off", GOAUTH=goauth), goroot=fake_go(tmp_path, script))
         (document,) = proxies.collect_downloads(context(entry, **options))
         return document
 
@@ -453,3 +518,17 @@ def test_what_only_version_control_would_have(download: Callable[..., dict[str, 
 def test_a_checksum_that_is_wrong_is_no_matter_of_version_control(download: Callable[..., dict[str, Any]]) -> None:
     document = download("""printf '{"Error":"x: verifying module: checksum mismatch"}'; exit 1""", "https://a.example|direct")
     assert (document["error"], document["output"]) == (None, ["x: verifying module: checksum mismatch"])
+
+
+@pytest.mark.parametrize(("goauth", "error"), [("netrc", None), ("git /srv/credentials", "unsupported")])
+def test_credentials_of_a_program_that_needs_its_home(download: Callable[..., dict[str, Any]], goauth: str, error: str | None) -> None:
+    """HOME is the temporary folder: git finds no credential helper there, gcloud no login."""
+    document = download("""printf '{"Error":"x: reading https://a.example/x/@v/v1.1.0.info: 401 Unauthorized"}'; exit 1""", goauth=goauth)
+    assert (document["error"] or {}).get("kind") == error and document["output"]
+
+
+def test_a_module_that_wants_a_newer_go_was_downloaded_all_the_same(download: Callable[..., dict[str, Any]]) -> None:
+    """What go 1.22.10 and 1.24.11 print with GOTOOLCHAIN=local, which is ours; with the default they would get themselves a newer one."""
+    error = "example.org/fine@v1.1.0 requires go >= 1.27.0 (running go 1.22.10; GOTOOLCHAIN=local)"
+    document = download(f"""printf '{{"Error":"{error}","Sum":"h1:x","GoModSum":"h1:y"}}'; exit 1""", "https://a.example|direct")
+    assert (document["rc"], document["sum"], document["error"], document["output"]) == (1, "h1:x", None, [error])

@@ -116,6 +116,13 @@ def test_a_damaged_file_costs_itself(host: Path) -> None:
     assert {(one["part"], one["message"]) for one in errors} == {("sample.kernel", "tcp: counters: 1 lines, but they come in pairs")}
 
 
+def test_a_damaged_line_of_conntrack_leaves_how_full_it_is(host: Path) -> None:
+    write(host, "proc/net/stat/nf_conntrack", "entries drop\n00000001\n")
+    found, errors = collect(context(host))
+    assert found["kernel"]["conntrack"] == {"count": 40, "maximum": 50, "drops": None, "early_drops": None, "insert_failed": None}
+    assert {one["message"] for one in errors} == {"stat/nf_conntrack: conntrack line 2: 2 names, 1 values"}
+
+
 def test_a_counter_that_went_back_is_not_known() -> None:
     def reading(value: int) -> dict[str, Any]:
         return {"tcp": {"OutSegs": value, "RetransSegs": None}, "conntrack": None, "interfaces": {"lo": {"rx_errors": value}}}
@@ -208,6 +215,25 @@ def test_threads_and_pressure(tmp_path: Path) -> None:
     assert entry["sched"] == {"wait_seconds": 2.25, "run_seconds": 1.0}
     assert entry["pressure"].pop("seconds") >= 0
     assert entry["pressure"] == {"source": "cgroup", "cpu": {"some_seconds": 0.25}}
+
+
+def test_of_more_threads_than_are_read_those_count_that_were_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One ends, and another one comes among those that are read: it was there long before."""
+    monkeypatch.setattr(sample, "MOST_THREADS", 2)
+    for number in (7, 8):
+        write(tmp_path, f"proc/7/task/{number}/schedstat", "1000000000 500000000 3\n")
+    process = sample.Process(context(tmp_path), service(), 7, [])
+    (tmp_path / "proc/7/task/8/schedstat").unlink()
+    (tmp_path / "proc/7/task/8").rmdir()
+    write(tmp_path, "proc/7/task/7/schedstat", "1500000000 600000000 4\n")
+    write(tmp_path, "proc/7/task/9/schedstat", "90000000000 80000000000 9\n")
+    entry = process.end()
+    assert entry is not None
+    assert entry["sched"] == {"wait_seconds": 0.1, "run_seconds": 0.5}
+
+
+def test_the_longest_window_is_looked_at_every_half_second() -> None:
+    assert 60 / sample.MOST_LOOKS <= sample.INTERVAL
 
 
 def test_a_process_that_has_ended_has_no_entry(tmp_path: Path) -> None:

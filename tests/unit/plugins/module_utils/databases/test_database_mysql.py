@@ -100,6 +100,17 @@ def test_of_several_channels_the_one_that_stands_still_is_the_worst():
     assert (found["lag_seconds"], found["state"]) == (None, "receiver Yes, applier No")
 
 
+def test_the_channels_of_a_group_are_none_that_stand_still():
+    """MySQL manual, group replication: the one for recovery runs while a member joins, the applier's has no receiver."""
+    rows = [{"channel_name": "group_replication_%s" % name, "replica_io_running": "No", "replica_sql_running": sql}
+            for name, sql in (("recovery", "No"), ("applier", "Yes"))]
+    assert mysql.facts(Answers(values={"replica2": rows}))["replication"]["role"] == "primary"
+    rows.append({"channel_name": "other", "source_host": "db9", "replica_io_running": "Yes", "replica_sql_running": "Yes",
+                 "seconds_behind_source": "4"})
+    found = mysql.facts(Answers(values={"replica2": rows}))["replication"]
+    assert (found["role"], found["lag_seconds"], [one["name"] for one in found["replicas"]]) == ("replica", 4.0, ["other"])
+
+
 def pairs(**values: str) -> list[dict[str, str]]:
     return [{"variable_name": name.capitalize(), "value": value} for name, value in values.items()]
 
@@ -143,8 +154,11 @@ FAILURES = {
                                "closed", "Lost connection to server at 'reading authorization packet', system error: 115 (error 2013)"),
     "wrong password": ("ERROR 1045 (28000): Access denied for user 'mon'@'localhost' (using password: YES)", True, "auth",
                        "Access denied for user 'mon'@'localhost' (error 1045)"),
-    "this host": ("ERROR 1130 (HY000): Host '10.0.0.5' is not allowed to connect to this MariaDB server", True, "denied",
+    "this host": ("ERROR 1130 (HY000): Host '10.0.0.5' is not allowed to connect to this MariaDB server", True, "forbidden",
                   "Host '10.0.0.5' is not allowed to connect to this MariaDB server (error 1130)"),
+    "full, said before TLS": (
+        "ERROR 2002 (HY000): Received error packet before completion of TLS handshake. The authenticity of the following error cannot be "
+        "verified: 1040 - Too many connections\n", True, "full", "Too many connections (error 1040)"),
     "full": ("ERROR 1040 (08004): Too many connections", True, "full", "Too many connections (error 1040)"),
     "full for this user": ("ERROR 1203 (42000): User app already has more than 'max_user_connections' active connections", True, "full_own",
                            "User app already has more than 'max_user_connections' active connections (error 1203)"),

@@ -74,6 +74,13 @@ def test_a_primary_knows_how_far_its_replica_is():
     assert replica["lag_seconds"] == pytest.approx(10.2, abs=0.1) and replica["lag_bytes"] == 624
 
 
+def test_who_keeps_the_wal_and_replays_nothing_is_not_behind():
+    """pg_receivewal: PostgreSQL 15 has no replay_lsn of it, and its replay_lag is the time since it connected."""
+    sender = {"application": "pg_receivewal", "host": None, "state": "streaming", "sync": "async", "seconds": 20.01, "bytes": None}
+    (replica,) = postgres.facts(Answers(values={"server": {"recovery": False}, "senders": [sender]}))["replication"]["replicas"]
+    assert (replica["lag_seconds"], replica["lag_bytes"]) == (None, None)
+
+
 def test_a_standby_that_has_replayed_all_is_not_behind_however_old_its_last_commit_is():
     text = read("postgres_standby.out")
     assert json.loads(text.splitlines()[7])["v"]["replayed_seconds"] > 1
@@ -102,6 +109,8 @@ STANDBYS = {
     "still not replayed": (standby(), 999, ("streaming", 3600.0, "the age of the last commit that was replayed")),
     "nothing streams": (standby(receiver=False, bytes=None), 1000, (
         "disconnected", 3600.0, "the age of the last commit that was replayed")),
+    "nothing streams, and nobody says whether it should": (standby(receiver=False, bytes=None, streams=None), None, (
+        "no receiver", None, "")),
     "fed from an archive": (standby(receiver=False, bytes=None, streams=False), None, (
         "archive", 3600.0, "the age of the last commit that was replayed")),
 }
@@ -151,12 +160,28 @@ FAILURES = {
                     'connection to server at "10.89.0.84", port 5432 failed: FATAL:  no pg_hba.conf entry for host "10.89.0.85", '
                     'user "mon", database "postgres", no encryption\n', "denied",
                     'no pg_hba.conf entry for host "10.89.0.85", user "mon", database "postgres", no encryption'),
+    "no primary": (AT + "session is read-only\n", "role", "session is read-only"),
+    "no standby": (AT + "server is not in hot standby mode\n", "role", "server is not in hot standby mode"),
+    "rejected by pg_hba.conf": (AT + 'FATAL:  pg_hba.conf rejects connection for host "127.0.0.1", user "mon", database "x", SSL '
+                                'encryption\nconnection to server at "127.0.0.1", port 5432 failed: FATAL:  pg_hba.conf rejects '
+                                'connection for host "127.0.0.1", user "mon", database "x", no encryption\n', "denied",
+                                'pg_hba.conf rejects connection for host "127.0.0.1", user "mon", database "x", no encryption'),
+    "no client's certificate": (AT + "FATAL:  connection requires a valid client certificate\n", "auth",
+                                "connection requires a valid client certificate"),
+    "somebody else's key": (AT + 'private key file "/k" must be owned by the current user or root\n', "exception",
+                            'private key file "/k" must be owned by the current user or root'),
+    "PgBouncer in statement mode": ("FATAL:  08P01: transaction blocks not allowed in statement pooling mode\n"
+                                    "server closed the connection unexpectedly\n", "pooling",
+                                    "transaction blocks not allowed in statement pooling mode"),
+    "PgBouncer without a connection to give": (AT + "FATAL:  query_wait_timeout\n", "timeout", "query_wait_timeout"),
     "no such database": (AT + 'FATAL:  database "nodb" does not exist\n', "database", 'database "nodb" does not exist'),
     "full": (AT + "FATAL:  sorry, too many clients already\n", "full", "sorry, too many clients already"),
     "full, recorded": (read("postgres_full.err"), "full",
                        "remaining connection slots are reserved for non-replication superuser connections"),
     "full for this role": (AT + 'FATAL:  too many connections for role "app"\n', "full_own", 'too many connections for role "app"'),
     "starting": (AT + "FATAL:  the database system is starting up\n", "starting", "the database system is starting up"),
+    "no PostgreSQL": (AT + "received invalid response to SSL negotiation: H\n", "closed",
+                      "received invalid response to SSL negotiation: H"),
     "certificate": (AT + "SSL error: certificate verify failed\n", "tls", "SSL error: certificate verify failed"),
     "an open passfile": ('WARNING: password file "/root/pg" has group or world access; permissions should be u=rw (0600) or less\n'
                          + AT + "fe_sendauth: no password supplied\n", "auth",

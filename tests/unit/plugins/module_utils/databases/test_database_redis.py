@@ -97,10 +97,13 @@ FAILURES = {
         read("redis_wrong.err"), read("redis_wrong.out"), "auth", "WRONGPASS invalid username-password pair or user is disabled"),
     "wrong password, redis-py": ("", "ERR WRONGPASS invalid username-password pair or user is disabled.\n", "auth",
                                  "WRONGPASS invalid username-password pair or user is disabled"),
+    "no password, redis-py": ("", "ERR Authentication required.\n", "auth", "ERR Authentication required"),
     "no password": ("", "NOAUTH Authentication required.\n", "auth", "NOAUTH Authentication required"),
-    "protected mode": ("", read("redis_denied.out"), "denied",
+    "protected mode": ("", read("redis_denied.out"), "forbidden",
                        "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
                        "default user"),
+    "full, in a cluster": ("Error: Connection reset by peer\n", "ERR max number of clients + cluster connections reached\n", "full",
+                           "ERR max number of clients + cluster connections reached"),
     "full": ("", "ERR max number of clients reached\n", "full", "ERR max number of clients reached"),
     "loading": ("", "LOADING Redis is loading the dataset in memory\n", "starting", "LOADING Redis is loading the dataset in memory"),
     "closed": ("Error: Server closed the connection\n", "", "closed", "Server closed the connection"),
@@ -130,3 +133,20 @@ def test_whatever_a_server_sends_is_facts(out, err):
 def test_values_of_any_shape_are_facts(lines):
     text = info(*("%s:%s" % line for line in lines))
     redis.facts(redis.answers(text + text, ""))
+
+
+def test_a_sentinel_holds_no_data():
+    found = redis.facts(redis.answers("# Server\nredis_version:7.0.15\nredis_mode:sentinel\n# Clients\nconnected_clients:1\n", ""))
+    assert (found["replication"]["role"], found["memory"]) == ("sentinel", None)
+
+
+LOADING = "# Server\nredis_version:7.0.15\n# Persistence\nloading:%d\nasync_loading:%d\nloading_eta_seconds:63\n"
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    pytest.param(LOADING % (1, 0), redis.Failure("starting", "it loads its data set into memory, for 63 s more"), id="loading"),
+    pytest.param(LOADING % (0, 0), None, id="loaded"),
+    pytest.param(LOADING % (1, 1), None, id="serves the old data meanwhile"),
+])
+def test_a_server_that_loads_does_not_serve(text, expected):
+    assert redis.loading(redis.answers(text, "")) == expected

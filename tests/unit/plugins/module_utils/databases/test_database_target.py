@@ -19,6 +19,14 @@ URLS = {
         "postgres:///orders", "/run/postgresql", ("postgres", "/run/postgresql", "", "", "orders", "/run/postgresql/orders")),
     "a socket in the URL": (
         "postgres:///orders?host=/run/postgresql", "", ("postgres", "/run/postgresql", "", "", "orders", "/run/postgresql/orders")),
+    "a socket as libpq writes it": (
+        "postgres://%2Frun%2FPG:5433/orders", "", ("postgres", "/run/PG:5433", "", "", "orders", "/run/PG:5433/orders")),
+    "a port of that folder": ("postgres:///orders?host=/run/postgresql&port=5433", "", (
+        "postgres", "/run/postgresql:5433", "", "", "orders", "/run/postgresql:5433/orders")),
+    "a port that is none": ("postgres:///orders?host=/run/postgresql&port=\N{SUPERSCRIPT TWO}", "", (
+        "postgres", "/run/postgresql", "", "", "orders", "/run/postgresql/orders")),
+    "its usual port": ("postgres:///orders?host=/run/postgresql&port=5432", "", (
+        "postgres", "/run/postgresql", "", "", "orders", "/run/postgresql/orders")),
     "mysql": ("mysql://app@db1/shop", "", ("mysql", "db1:3306", "app", "", "shop", "db1:3306/shop")),
     "mariadb": ("mariadb://db1", "", ("mysql", "db1:3306", "", "", "", "db1:3306")),
     "mysql's socket": ("mysql://app@localhost/shop?socket=/run/mysqld/mysqld.sock", "", (

@@ -97,6 +97,21 @@ def test_who_waits_all_the_time_is_seen_in_the_profile(facts, status):
     assert one.status == status
 
 
+@pytest.mark.parametrize(("other", "status"), [
+    pytest.param({"waits": 40, "wait_seconds": 4.0}, "unknown", id="another pool has waits"),
+    pytest.param({"in_use": 10, "full": True}, "fail", id="another one is full"),  # for one of both they wait
+    pytest.param({}, "fail", id="nobody waits for another one"),
+])
+def test_who_waits_for_another_pool_is_no_proof(other, status):
+    """All pools of a process wait in one function, database/sql.(*DB).conn."""
+    given = page(pool(max_open=2, in_use=2, full=True), pool(**{"name": "audit", "max_open": 10, **other}))
+    one = next(line for line in judged(given, runtime=runtime(18)) if line.subject == "api orders")
+    assert one.status == status
+    if status == "unknown":
+        assert one.reason == ("All 2 connections of the pool were in use at both readings, 5 s apart, and no request came for one: "
+                              "goroutines wait, and their profile does not say for which pool.")
+
+
 @pytest.mark.parametrize(("function", "delay", "pid", "evidence"), [
     pytest.param("database/sql.(*DB).conn", 2_500_000, 812,
                  ["2 ms of waiting for the pool's own mutex (database/sql.(*DB)) in the mutex profile"], id="pool"),

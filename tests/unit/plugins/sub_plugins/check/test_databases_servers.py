@@ -109,6 +109,18 @@ REACHABLE = {
         "fail", "high", f"{PG} refuses the login of mon from this host: it said so.")),
     "this host is not let in": (failing("denied", credentials=True), (
         "fail", "high", f"{PG} refuses the login of mon from this host: it said so.")),
+    "this host is not let in, and there is no login": (failing("denied"), (
+        "unknown", "high", f"{PG} answers and refuses mon, of whose login the inventory says nothing: it said so.")),
+    "this host is not let in, whoever asks": (failing("forbidden"), (
+        "fail", "high", f"{PG} refuses this host, whoever asks (it said so).")),
+    "several hosts, and none is the primary": (failing("role"), (
+        "fail", "high", f"{PG}: none of its hosts is what target_session_attrs asks for (it said so).")),
+    "a pooler that gives no transaction": (failing("pooling"), (
+        "unknown", "low", f"{PG} answers, and lets no transaction begin in which it could be asked: it said so.")),
+    "TLS that may want a client's certificate": (
+        server("redis", error={"kind": "closed", "message": "reset"}, url="rediss://db1"), (
+            "unknown", "low", "orders (Redis, db1:6379) closed the connection (reset), as a server does that wants a client's certificate "
+                              "(tls-auth-clients, by default yes): there is none to give.")),
     "no password given": (failing("auth"), (
         "unknown", "high", f"{PG} answers and wants a login, of which the inventory says nothing: it said so.")),
     "no password given, and not declared": (failing("auth", declared=False), (
@@ -136,10 +148,15 @@ def test_the_package_of_a_client_is_named(like, command):
     assert "postgresql-client" in result.remediation.hint and result.remediation.command == command
 
 
-def test_a_pooler_between_is_shown():
-    entry = server("postgres_busy", answered_by={"address": "10.0.0.7", "port": 5433})
-    (result,) = judged(checks.reachable, entry)
-    assert "the server that answered listens at 10.0.0.7:5433: a pooler or a forwarded port is between" in result.evidence
+@pytest.mark.parametrize(("by", "expected"), [
+    pytest.param({"address": "10.0.0.7", "port": 5433}, "listens at 10.0.0.7:5433", id="another port"),
+    pytest.param(None, "was asked through a unix socket", id="unix socket"),
+    pytest.param({"address": "10.0.0.7", "port": 5432}, "", id="itself"),
+])
+def test_a_pooler_between_is_shown(by, expected):
+    (result,) = judged(checks.reachable, server("postgres_busy", answered_by=by))
+    assert [line for line in result.evidence if "pooler" in line] == (
+        [f"the server that answered {expected}: a pooler or a forwarded port is between"] if expected else [])
 
 
 # ------------------------------------------------------------------------------------------------------------- connections
@@ -242,6 +259,10 @@ WAITS = {
         "pass", "medium", f"No session of {PG} has waited 5 s for a lock; the longest wait is 2.0 s.")),
     "nobody knows since when": (server("postgres_busy", lock_waits=[{**WAIT, "exact": False, "seconds": None}]), None, (
         "unknown", "medium", f"{PG} did not show how long sessions have waited for locks to mon.")),
+    "behind a prepared transaction": (server("postgres_busy", lock_waits=[{**WAIT, "blocked_by": [
+        {"pid": 0, "user": "", "application": "", "host": "", "state": "", "transaction_seconds": None}]}]), None, (
+            "fail", "medium", f"{WAITER}, has waited 60 s for a lock of {PG}, held by a prepared transaction (pg_prepared_xacts); wanted "
+                              "is below 5 s.")),
     "not readable": (server("postgres_unreadable", "postgres_unreadable.err"), None, (
         "unknown", "medium", f"{PG} did not show who waits for whom to mon.")),
     "a metadata lock": (server("mariadb_metadata"), None, (
@@ -290,6 +311,10 @@ LAGS = {
     "a consumer of changes": (primary(slot="logical", lag_seconds=500.0), None, (
         "notapplicable", "medium", f"{PG} has no replica that streams.")),
     "a base backup": (primary(state="backup", lag_seconds=None), None, ("notapplicable", "medium", f"{PG} has no replica that streams.")),
+    "who keeps the WAL and replays nothing": (primary(name="pg_receivewal", lag_seconds=None, lag_bytes=None), None, (
+        "notapplicable", "medium", f"{PG} has no replica that streams.")),
+    "a Sentinel": (replica("redis", role="sentinel", state="", resolution=""), None, (
+        "notapplicable", "medium", f"{WHO['redis']} is a Sentinel: it holds no data.")),
     "not measured yet": (primary(lag_seconds=None), None, (
         "unknown", "low", f"The lag of 15/standby at 127.0.0.1 is not measured by {PG} yet.")),
     "a standby that has all, recorded": (server("postgres_standby"), None, ("pass", "medium", f"{PG} is 0 s behind its primary.")),
@@ -302,6 +327,8 @@ LAGS = {
         "pass", "medium", f"{PG} is 3601 s behind its primary.")),
     "a standby that hears nothing": (replica("postgres", lag_seconds=90.0, state="disconnected"), None, (
         "fail", "medium", f"The replication of {PG} stands still (disconnected), and what it has is 90 s old; wanted is below 10 s.")),
+    "a standby of which nobody says whether it streams": (replica("postgres", state="no receiver", resolution=""), None, (
+        "unknown", "medium", f"{PG} is a replica and does not say how far it is behind (no receiver).")),
     "a standby of an archive": (replica("postgres", lag_seconds=90.0, state="archive"), None, (
         "unknown", "low", f"{PG} is fed from an archive: how far it is behind cannot be told while its primary is idle.")),
     "no replicas": (server("postgres_busy"), None, ("notapplicable", "medium", f"{PG} has no replicas.")),
@@ -365,6 +392,8 @@ MEMORY = {
     "no limit, and no machine": (filled(maximum=None, system=None), (
         "unknown", "low", f"{RD} has no maxmemory, and does not say how much memory its machine has.")),
     "PostgreSQL": (server("postgres_busy"), ("notapplicable", "medium", f"{PG} is no Redis.")),
+    "a Sentinel": (server("redis_full", memory=None, replication__role="sentinel"), (
+        "notapplicable", "medium", f"{RD} is a Sentinel: it holds no data.")),
 }
 
 

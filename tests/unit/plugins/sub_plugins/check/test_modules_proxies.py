@@ -151,6 +151,44 @@ def test_a_good_download(load: Load, judge: Judge) -> None:
     assert result.status == "pass" and result.actual == SUM and result.reason.endswith(f"its hash is {SUM}.")
 
 
+def test_a_module_that_wants_a_newer_go_was_downloaded(load: Load, judge: Judge) -> None:
+    facts = load("good")
+    (document,) = facts["proxies"]["downloads"]
+    document.update(rc=1, output=[f"{FINE} requires go >= 1.27.0 (running go 1.22.10; GOTOOLCHAIN=local)"])
+    result = judge("modules.download", facts, profile="deep")[FINE]
+    assert (result.status, result.reason) == ("pass", (
+        f"go mod download {FINE} took {document['seconds']} s; its hash is {SUM}, and it wants go 1.27.0 to be built with."))
+    document["sum"] = None
+    assert judge("modules.download", facts, profile="deep")[FINE].status == "fail"
+
+
+def test_a_proxy_that_gives_now_this_now_that(load: Load, judge: Judge) -> None:
+    facts = load("good")
+    facts["proxies"]["chains"][0]["sumdb"] = None
+    facts["proxies"]["downloads"][0]["sum"] = OTHER
+    result = judge("modules.download", facts, profile="deep")[FINE]
+    assert (result.status, result.reason) == ("fail", (
+        f"go mod download {FINE} gave {OTHER}, and the same proxies gave {SUM} just before: what they give is not always the same."))
+    (entry,) = facts["proxies"]["chains"][0]["entries"]
+    second = dict(copy.deepcopy(entry), hashes=[])
+    facts["proxies"]["chains"][0]["entries"].append(second)  # its zip was too large to be hashed: go may have got it there
+    assert judge("modules.download", facts, profile="deep")[FINE].status == "pass"
+    next(one for one in second["requests"] if one["what"] == "zip").update(status=404, outcome="not_found")
+    assert judge("modules.download", facts, profile="deep")[FINE].status == "fail"
+    facts["proxies"]["chains"][0]["value"] = "https://other.example"
+    assert judge("modules.download", facts, profile="deep")[FINE].status == "pass"
+
+
+def test_a_public_database_with_its_key_is_told_about_private_modules_too(load: Load, judge: Judge) -> None:
+    facts = load("private")
+    for entry in facts["modules"]["settings"]:
+        entry["values"]["GOPROXY"] = dict(entry["values"]["GOPROXY"], value="https://proxy.corp.example")
+        entry["values"]["GOSUMDB"] = dict(entry["values"]["GOSUMDB"],
+                                          value="sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8")
+    reasons = [one.reason for one in judge("modules.private_leak", facts, profile="deep").values() if one.status == "fail"]
+    assert len(reasons) == 1 and "tells sum.golang.org about git.corp.example/*" in reasons[0]
+
+
 def test_errors_of_a_load(load: Load, judge: Judge) -> None:
     facts = load("flaky")
     (result,) = judge("modules.proxy_errors", facts, profile="deep").values()
@@ -205,6 +243,93 @@ def test_a_database_that_the_proxy_keeps_from_go(load: Load, judge: Judge) -> No
         "The checksum database sum.lab.example (through the proxies): answers 403, and go refuses every module that is not in go.sum."))
     chain["goauth"] = "program"
     assert judge("modules.proxy_reachable", facts, profile="deep")["sum.lab.example"].status == "unknown"
+
+
+def test_a_module_that_the_database_does_not_know(load: Load, judge: Judge) -> None:
+    facts = load("good")
+    (chain,) = facts["proxies"]["chains"]
+    request = next(one for one in chain["sumdb"]["requests"] if one["what"] == "lookup")
+    request.update(status=404, outcome="not_found")
+    result = judge("modules.proxy_reachable", facts, profile="deep")["sum.lab.example"]
+    assert (result.status, result.reason) == ("fail", (
+        f"The checksum database sum.lab.example (through http://{HOST}/good/sumdb/sum.lab.example): answers 404 "
+        f"({request['path']}), and go refuses {FINE} where it is not in go.sum."))
+    request.update(status=None, outcome="error", error={"kind": "refused", "message": "connection refused"})
+    result = judge("modules.proxy_reachable", facts, profile="deep")["sum.lab.example"]
+    assert result.reason.endswith(": connection refused, and go refuses every module that is not in go.sum.")
+
+
+def test_a_database_that_one_shell_alone_does_not_reach_is_not_hidden(load: Load, judge: Judge) -> None:
+    facts = load("good")
+    chains = facts["proxies"]["chains"]
+    chains.append(copy.deepcopy(chains[0]))
+    chains[1]["settings"] = [{"kind": "login", "user": "ci"}]
+    chains[1]["sumdb"].update(url="", asked=False, error={"kind": "refused", "message": "connection refused"})
+    results = judge("modules.proxy_reachable", facts, profile="deep")
+    assert [results[f"sum.lab.example (login shell of {name})"].status for name in ("deploy", "ci")] == ["pass", "fail"]
+
+
+def test_one_of_two_modules_that_nobody_has(load: Load, judge: Judge) -> None:
+    facts = load("good")
+    (chain,) = facts["proxies"]["chains"]
+    (entry,) = chain["entries"]
+    path = "example.org/none/@v/v1.0.0.info"
+    entry["requests"].append(dict(entry["requests"][1], what="info", module="example.org/none@v1.0.0", path=path, status=404,
+                                  outcome="not_found"))
+    result = judge("modules.proxy_reachable", facts, profile="deep")[f"{HOST}/good"]
+    assert (result.status, result.reason) == (
+        "fail", f"http://{HOST}/good answers 404 ({path}), and go has nobody else to ask; wanted is a proxy that has the module.")
+    chain["entries"].append(dict(copy.deepcopy(entry), url=f"http://{HOST}/other"))
+    results = judge("modules.proxy_reachable", facts, profile="deep")
+    assert [results[f"{HOST}/{name}"].status for name in ("good", "other")] == ["pass", "fail"]
+    chain["entries"][0]["requests"][-1].update(status=200, outcome="ok")
+    assert judge("modules.proxy_reachable", facts, profile="deep")[f"{HOST}/other"].status == "pass"
+    chain["entries"][0]["requests"][-1].update(status=None, outcome="error", error={"kind": "budget", "message": "x"})
+    assert judge("modules.proxy_reachable", facts, profile="deep")[f"{HOST}/other"].status == "pass"
+
+
+def test_a_404_to_a_module_that_nobody_declared_is_no_fault(load: Load, judge: Judge) -> None:
+    """Every declared module is taken past the proxy by GONOPROXY: it was asked for golang.org/x/text."""
+    facts = load("undeclared")
+    (chain,) = facts["proxies"]["chains"]
+    del chain["entries"][1:]
+    chain["modules"] = [{"path": "git.corp.example/x", "version": "v1.0.0", "private": "", "direct": True}]
+    result = judge("modules.proxy_reachable", facts, profile="deep")[f"{HOST}/404"]
+    assert (result.status, result.reason) == ("pass", (
+        f"http://{HOST}/404 answers 404 (golang.org/x/text/@v/list), and go has nobody else to ask; which modules it has is not known "
+        "(preflight_proxy: {modules: [path@version]} says which matter)."))
+
+
+@pytest.mark.parametrize(("kind", "status"), [("timeout", "fail"), ("disk", "unknown"), ("memory", "unknown"), ("room", "unknown")])
+def test_a_download_that_meets_our_own_bounds_is_no_fault(load: Load, judge: Judge, kind: str, status: str) -> None:
+    facts = load("good")
+    facts["proxies"]["downloads"][0].update(rc=None, sum=None, error={"kind": kind, "message": "x"})
+    assert judge("modules.download", facts, profile="deep")[FINE].status == status
+
+
+@pytest.mark.parametrize("check", ["proxy_reachable", "proxy_latency", "proxy_errors", "fallback"])
+def test_a_proxy_that_is_named_twice_has_one_result(load: Load, judge: Judge, check: str) -> None:
+    facts = load("goes_on")
+    entries = facts["proxies"]["chains"][0]["entries"]
+    entries.insert(1, copy.deepcopy(entries[0]))
+    assert f"{HOST}/500" in judge(f"modules.{check}", facts, profile="deep")
+
+
+@pytest.mark.parametrize("check", ["proxy_reachable", "proxy_latency", "proxy_errors", "fallback"])
+def test_one_address_over_http_and_https_is_two(load: Load, judge: Judge, check: str) -> None:
+    facts = load("goes_on")
+    entries = facts["proxies"]["chains"][0]["entries"]
+    entries.insert(0, copy.deepcopy(entries[0]))
+    entries[0]["url"] = entries[0]["url"].replace("http:", "https:")
+    results = judge(f"modules.{check}", facts, profile="deep")
+    assert check == "fallback" or {f"http://{HOST}/500", f"https://{HOST}/500"} <= set(results)
+
+
+def test_downloads_that_differ_in_something_unsaid_have_results_of_their_own(load: Load, judge: Judge) -> None:
+    facts = load("good")
+    downloads = facts["proxies"]["downloads"]
+    downloads += [copy.deepcopy(downloads[0]), copy.deepcopy(downloads[0])]
+    assert len(judge("modules.download", facts, profile="deep")) == 3
 
 
 def test_a_database_behind_a_proxy_that_fails_is_no_second_finding(load: Load, judge: Judge) -> None:

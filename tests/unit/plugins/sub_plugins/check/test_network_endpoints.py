@@ -156,6 +156,15 @@ def test_the_silent_nameserver_is_named():
         " ms for an answer, and 2 other names are asked for before it (ndots:5, search a.example b.example).")
 
 
+def test_a_name_that_the_first_search_domain_has_is_asked_for_at_once():
+    facts = recorded("slow_nameserver_with_search")
+    for endpoint in facts["connections"]["endpoints"]:
+        for query in (endpoint["dns"] or {}).get("queries") or ():
+            assert query["answer"] == "NXDOMAIN"
+            query["answer"] = "NOERROR"
+    assert result(facts, network.dns).reason.endswith(" ms for an answer.")
+
+
 def test_a_slow_name_is_not_told_twice():
     assert told(results(recorded("first_nameserver_silent"), network.endpoint_latency)[API])[:2] == ("fail", "low")
 
@@ -196,6 +205,69 @@ def test_names_that_no_nameserver_knows_are_found_elsewhere():
     assert {one.status for one in results(facts, network.dns).values()} == {"pass"}
 
 
+NOBODY = {"answer": None, "ms": None, "error": {"kind": "timeout", "message": "no answer to 2 questions within 3 s"}}
+REFUSES = {"answer": None, "ms": None, "error": {"kind": "refused", "message": "nobody listens at port 53/udp"}}
+SLOW = {"answer": "NOERROR", "ms": 300.0, "error": None}
+BAD = {"answer": "SERVFAIL", "ms": 1.0, "error": None}
+NONE = {"answer": "NXDOMAIN", "ms": 1.0, "error": None}
+TAKES = {"warm": {"min": 300, "median": 300.0, "p95": 300}, "failed": 0}
+
+
+def asked(changed, *queries, options=(), servers=("10.0.0.10", "10.0.0.1")):
+    facts, one = only(API)
+    facts["connections"]["resolver"].update(nameservers=list(servers), options=list(options))
+    one["dns"].update(changed, queries=[{"server": server, **query} for server, query in zip(servers, queries, strict=True)])
+    return {subject: (found.status, found.reason) for subject, found in results(facts, network.dns).items()}
+
+
+@pytest.mark.parametrize(("changed", "queries", "options", "end"), [
+    (TAKES, (NOBODY, SLOW), (), ": nameserver 10.0.0.10, the first of 2, does not answer."),
+    (TAKES, (SLOW, NOBODY), (), ": nameserver 10.0.0.10 takes 300 ms for an answer."),
+    (TAKES, (SLOW, NOBODY), ("rotate",), ": nameserver 10.0.0.1, the second of 2, does not answer."),
+    (TAKES, (BAD, NOBODY), (), ": nameserver 10.0.0.1, the second of 2, does not answer."),
+    (TAKES, (REFUSES, SLOW), (), ": nameserver 10.0.0.1 takes 300 ms for an answer."),
+    ({"error": {"kind": "not_found", "message": "unknown"}}, (NONE, NOBODY), (), "api.lab.test does not resolve (unknown)."),
+    ({"error": {"kind": "no_answer", "message": "try again"}}, (BAD, NOBODY), (),
+     "could not be looked up (try again): nameserver 10.0.0.1, the second of 2, does not answer."),
+    ({"error": {"kind": "no_answer", "message": "try again"}}, (REFUSES, REFUSES), (),
+     ": no nameserver of resolv.conf answers (10.0.0.10, 10.0.0.1)."),
+], ids=["the first is waited for", "the second is not", "unless they take turns", "or the first has no answer",
+        "who refuses is not waited for", "no such name is an answer", "nobody has an answer", "nobody is there"])
+def test_a_silent_nameserver_is_blamed_where_it_is_waited_for(changed, queries, options, end):
+    status, reason = asked(changed, *queries, options=options)["api.lab.test"]
+    assert status == "fail" and reason.endswith(end)
+
+
+def test_a_silent_nameserver_that_nobody_waits_for_is_told_by_itself():
+    """10.0.0.1 stands in 10.0.0.10, which the name's sentence blames."""
+    found = asked(TAKES, SLOW, NOBODY)
+    assert found["nameserver 10.0.0.1"] == (
+        "fail", "Nameserver 10.0.0.1 does not answer (no answer to 2 questions within 3 s); who asks waits 5 s for it; the others do.")
+
+
+@pytest.mark.parametrize(("changed", "hint"), [
+    (TAKES, "systemd-resolved"), ({"cold": 1500.0}, "systemd-resolved"), ({"failed": 1}, "systemd-resolved"),
+    ({"error": {"kind": "timeout", "message": "late"}}, "systemd-resolved"), ({"error": {"kind": "not_found", "message": "no"}}, "Correct"),
+], ids=["slow", "slow at first", "some fail", "none in time", "no such name"])
+def test_what_asks_others_is_not_what_is_to_be_mended(changed, hint):
+    """Ubuntu: resolv.conf names systemd-resolved alone."""
+    facts, one = only(API)
+    facts["connections"]["resolver"].update(nameservers=["127.0.0.53"])
+    one["dns"].update(changed, queries=[{"server": "127.0.0.53", **NOBODY}])
+    assert result(facts, network.dns).remediation.hint.startswith(hint)
+
+
+def test_what_is_no_name_was_asked_of_nobody():
+    unasked = {"answer": None, "ms": None, "error": {"kind": "name", "message": "'a..b' is no domain name"}}
+    found = asked({"error": {"kind": "name", "message": "label empty or too long"}}, unasked, unasked)
+    assert found == {"api.lab.test": ("fail", "api.lab.test could not be looked up (label empty or too long).")}
+
+
+def test_a_nameserver_that_stands_twice_is_one():
+    found = asked({}, NOBODY, NOBODY, servers=("10.0.0.1", "10.0.0.1"))
+    assert {status for status, _reason in found.values()} == {"pass"}
+
+
 def test_no_names():
     facts, _one = only("http://127.0.0.1:7004")
     assert told(result(facts, network.dns))[::2] == (
@@ -222,6 +294,15 @@ def test_what_was_not_tried_is_unknown(check, kind):
 @pytest.mark.parametrize("check", CHECKS)
 def test_facts_that_are_not_there(check):
     assert result({"connections": {}}, check).status == "unknown"
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_resolv_conf_that_cannot_be_read_costs_names_alone(check):
+    facts = recorded()
+    del facts["connections"]["resolver"]
+    facts["errors"] = [{"part": "connections.resolver", "kind": "permission", "message": "permission denied"}]
+    found = {one.status for one in results(facts, check).values()}
+    assert ("pass" in found) is (check is not network.dns)
 
 
 def test_some_connections_fail():
@@ -261,6 +342,54 @@ def test_no_connection(phase, kind, message, roles, privileged, status, said):
     assert result(facts, network.endpoint_latency).status == "notapplicable"
 
 
+@pytest.mark.parametrize(("silent", "said"), [
+    (False, "The connect to dual.lab.test:7001 (127.0.0.1) fails: no connection within 3 s."),
+    (True, "The connect to each of the 2 addresses of dual.lab.test:7001 fails: no connection within 3 s."),
+], ids=["the other one refuses", "both are silent"])
+def test_addresses_that_fail_in_several_ways(silent, said):
+    """As localhost, where nobody listens at ::1 and the queue of 127.0.0.1 is full."""
+    facts, one = only(DUAL)
+    hole = {"phase": "connect", "kind": "timeout", "message": "no connection within 3 s", "count": 2}
+    one.update(error=hole, phases=None, slowest=None)
+    one["addresses"][0].update(address="::1", ok=0, errors=[hole] if silent else REFUSED["errors"])
+    one["addresses"][1].update(address="127.0.0.1", ok=0, errors=[hole])
+    assert result(facts, network.endpoint).reason == said
+
+
+def test_a_database_that_turns_the_host_away():
+    facts, one = only(API)
+    error = {"phase": "first_byte", "kind": "failed", "message": "the server greets with error 1040"}
+    one.update(error=error, phases=None, slowest=None)
+    one["addresses"][0].update(ok=0, errors=[{**error, "count": 1}])
+    found = result(facts, network.endpoint)
+    assert told(found) == (
+        "fail", "high", "api.lab.test:7001 accepts the connection and does not serve it: the server greets with error 1040.")
+    assert "databases.connections" in found.remediation.hint
+
+
+@pytest.mark.parametrize(("kind", "message", "said", "hint"), [
+    ("missing", "no such file or directory", "Nobody listens at /run/nobody.sock: no such file or directory.", "Look whether the program"),
+    ("backlog", "resource temporarily unavailable", "The accept queue of /run/nobody.sock is full: resource temporarily unavailable.",
+     "Its program does not accept"),
+])
+def test_a_unix_socket_without_a_server(kind, message, said, hint):
+    facts, one = only("unix:///run/nobody.sock")
+    error = {"phase": "connect", "kind": kind, "message": message}
+    one["error"] = error
+    one["addresses"][0]["errors"] = [{**error, "count": 5}]
+    found = result(facts, network.endpoint)
+    assert told(found) == ("fail", "high", said) and found.remediation.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(("scheme", "told"), [("https", True), ("http", True), ("postgres", False)])
+def test_the_way_is_the_direct_one(scheme, told):
+    facts, one = only(API)
+    hole = {"phase": "connect", "kind": "timeout", "message": "no connection within 3 s", "count": 2}
+    one.update(scheme=scheme, error=hole, phases=None, slowest=None)
+    one["addresses"][0].update(ok=0, errors=[hole])
+    assert ("HTTPS_PROXY" in result(facts, network.endpoint).remediation.hint) is told
+
+
 def test_a_dead_fallback_is_worth_less():
     """IPv4 comes first and works: a Go client never gets to the other family."""
     facts, one = only(DUAL)
@@ -282,6 +411,20 @@ def test_an_address_that_refuses_at_once(addresses, status, severity):
         row.update(address=address, family="inet6" if ":" in address else "inet", **changed)
     found = result(facts, network.endpoint)
     assert (found.status, found.severity) == (status, severity) and "waits" not in found.reason
+
+
+def test_a_dead_local_ipv6_address_is_behind_ipv4_for_go():
+    """The libc has it first, Go last (RFC 6724: fc00::/7 has a precedence of 3): no Go client waits for it."""
+    facts, one = only(DUAL)
+    one["addresses"][0]["address"] = "fd00::dead"
+    assert told(result(facts, network.endpoint))[:2] == ("fail", "low")
+
+
+def test_an_address_that_a_packet_filter_rejects():
+    facts, one = only(DUAL)
+    one["addresses"][0].update(ok=0, errors=[{"phase": "connect", "kind": "failed", "message": "no route to host", "count": 5}])
+    assert told(result(facts, network.endpoint)) == (
+        "fail", "low", "The IPv6 address [2001:db8:60::dead]:7001 of dual.lab.test is dead while the other works (no route to host).")
 
 
 @pytest.mark.parametrize(("url", "changed", "begin"), [
@@ -381,6 +524,23 @@ def test_a_clock_that_is_behind_is_named():
     (found,) = run([network.tls_expiry], facts, Policy(profile="standard", now=late))
     assert (found.status, found.severity) == ("fail", "high") and "its clock is behind, the controller's says" in found.reason
     assert "the clock of this host is not synchronized" in found.evidence
+
+
+def test_a_clock_that_is_ahead_is_named():
+    """By the host's own clock the certificate ended yesterday; by the controller's it has a day left."""
+    facts, _one = certificate(-300, -1)
+    facts["host"]["time"]["synchronized"] = False
+    early = datetime.datetime.fromisoformat(recorded()["collected"]["at"]) - datetime.timedelta(days=2)
+    (found,) = run([network.tls_expiry], facts, Policy(profile="standard", now=early))
+    assert (found.status, found.severity) == ("fail", "high") and "its clock is ahead, the controller's says" in found.reason
+    assert found.remediation.hint.startswith("Set the clock") and "the clock of this host is not synchronized" in found.evidence
+
+
+def test_dates_that_are_none():
+    facts, one = certificate()
+    one["addresses"][0]["certificate"]["not_after"] = "2026-02-30T00:00:00Z"
+    assert told(result(facts, network.tls_expiry))[::2] == (
+        "unknown", "The dates of the certificate of secure.lab.test:7101 cannot be read.")
 
 
 def test_not_yet_valid_by_both_clocks():

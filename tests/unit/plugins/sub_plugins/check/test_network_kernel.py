@@ -302,6 +302,17 @@ def test_a_namespace_that_cannot_be_entered_is_unknown() -> None:
                               "permitted.")
 
 
+@pytest.mark.parametrize(("privileged", "why", "hint"), [
+    (False, "permission denied", "root"), (True, "it could not be looked into", "")])
+@pytest.mark.parametrize("check", CHECKS, ids=[check.id for check in CHECKS])
+def test_a_namespace_that_nobody_could_look_into_is_unknown(check: Any, privileged: bool, why: str, hint: str) -> None:
+    facts = changed(unreadable=["api", "shop"])  # one process of api could be seen
+    facts["collected"] = {"privileged": privileged}
+    (bad,) = [one for one in judge(check, facts) if one.subject.startswith("shop")]
+    assert (bad.status, bad.reason) == ("unknown", f"The counters of the network of shop were not read: {why}.")
+    assert hint in bad.remediation.hint
+
+
 # ------------------------------------------------------------------------------------------------------- conntrack and ports
 
 def table(count: int = 10, maximum: int = 100, **more: Any) -> dict[str, Any]:

@@ -72,6 +72,19 @@ ROWS = [
         "the budget of 60 s (preflight_budget) was used up.",
         {f"{ENTRY}/settings": [edited(SETTINGS["flags"], step=edited(SETTINGS["flags"]["step"], rc=None, error=BUDGET))]},
         id="settings cut off"),
+    row("build", "unknown", "go1.27.3 builds by itself; whether it does with GOFLAGS=-mod=foo of login shell of deploy is unknown: "
+        "the memory did not suffice (exit status 1).",
+        {f"{ENTRY}/settings": [edited(SETTINGS["flags"], step=edited(
+            SETTINGS["flags"]["step"], rc=1, output=["go build runtime: /opt/go/pkg/tool/linux_amd64/compile: signal: killed"]))]},
+        id="no memory for the settings"),
+    row("build", "fail", "go1.27.3 builds by itself, but not with TMPDIR=/tmp of login shell of deploy: /tmp has 3 MiB free, of the "
+        "256 MiB that are wanted.",
+        {f"{ENTRY}/settings": [edited(SETTINGS["flags"], values={"TMPDIR": "/tmp"}, step=edited(
+            SETTINGS["flags"]["step"], rc=None, argv=[], output=[],
+            error={"kind": "space", "message": "/tmp has 3 MiB free, of the 256 MiB that are wanted"}))]},
+        id="this user's temporary folder is full", hint="Make room there", severity="high"),
+    row("build", "unknown", "How `./program` of go1.27.3 ends is unknown: the memory did not suffice (ended by SIGKILL).",
+        {f"{STEPS}/run/rc": -9, f"{STEPS}/run/matched": False, f"{STEPS}/run/output": []}, id="the program is killed"),
     row("build", "pass", "go1.27.3 builds a program in {build} s; it was not run, because nothing may be executed there.",
         {f"{STEPS}/run": FAILED["noexec_run"], f"{ENTRY}/noexec": True}, id="noexec", evidence="(mounted noexec)"),
     row("build", "fail", "go1.27.3 builds a program that does not run as it should (ended by SIGILL).",
@@ -178,6 +191,8 @@ ROWS = [
     row("cgo", "unknown", "Whether a program with C in it runs is unknown: it did not end.",
         {f"{STEPS}/cgo/run": {"rc": None, "output": [], "error": {"kind": "timeout", "message": "it did not end"}, "matched": False}},
         id="the program hangs"),
+    row("cgo", "unknown", "Whether a program with C in it runs is unknown: it was ended by SIGKILL.",
+        {f"{STEPS}/cgo/run": {"rc": -9, "output": [], "error": None, "matched": False}}, id="the program is killed"),
     row("cgo", "unknown", "What go1.27.3 does is unknown: the budget of 60 s (preflight_budget) was used up.", error(**BUDGET),
         id="cut off"),
     row("cgo", "notapplicable", "cgo is not wanted here: no C compiler is in PATH, and Go does without cgo then.",
