@@ -66,8 +66,9 @@ def proxies(value: str) -> ProxyList:
         url = url.replace("[redacted]", "redacted")  # brackets are for IPv6 addresses alone
         try:
             scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
-        except ValueError as exc:
-            raise ValueError("%r is no URL (%s)" % (_shown(url), exc)) from None
+        except ValueError:
+            # Its words may repeat a password.
+            raise ValueError("%r is no URL" % _shown(url)) from None
         if not scheme:
             raise ValueError("%r is neither a URL nor direct nor off" % _shown(url))
         if scheme not in ("http", "https", "file"):

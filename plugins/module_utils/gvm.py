@@ -540,8 +540,9 @@ def check_source(source: str) -> None:
     try:
         parts = urlsplit(source)
         password, user = parts.password, parts.username
-    except ValueError as exc:
-        raise GvmError("source: %s is no URL: %s" % (redact.redact_text(source), exc)) from None
+    except ValueError:
+        # What urlsplit() says may repeat a password.
+        raise GvmError("source: %s is no URL" % redact.redact_text(source)) from None
     # Over HTTP a name without a password is a token; ssh://git@host is a name and no secret.
     if "://" in source and (password or (user is not None and parts.scheme in ("http", "https"))):
         kept = user + "@" if user and parts.scheme == "ssh" else ""

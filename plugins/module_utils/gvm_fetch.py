@@ -97,8 +97,9 @@ def check_source(source: str) -> str:
     """A base URL without a trailing slash. ValueError says what is allowed."""
     try:
         parts = urlsplit(source)
-    except ValueError as exc:
-        raise ValueError("source: %s is no URL: %s" % (redact.redact_text(source), exc)) from None
+    except ValueError:
+        # What urlsplit() says may repeat a password.
+        raise ValueError("source: %s is no URL" % redact.redact_text(source)) from None
     if parts.scheme not in ("http", "https", "file") or (parts.scheme != "file" and not parts.hostname) \
             or (parts.scheme == "file" and (parts.netloc not in ("", "localhost") or not parts.path.startswith("/"))) \
             or parts.query or parts.fragment:

@@ -81,7 +81,8 @@ def url(value: Any, schemes: tuple[str, ...]) -> str:
         parts = split(value)
     except ValueError:
         # Its words hold what stands between the brackets: a part of a password, where that has them.
-        raise ValueError(f"{short(value)} is not a URL that can be asked: brackets are for IPv6 addresses alone") from None
+        raise ValueError(
+            f"{short(value)} is not a URL that can be asked: its host is none (brackets are for IPv6 addresses alone)") from None
     try:
         if parts.scheme in ("http", "https", "unix"):
             httpprobe.parse_url(value)

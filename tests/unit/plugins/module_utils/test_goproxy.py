@@ -32,6 +32,7 @@ def test_proxies(value: str, steps: list[tuple[str, bool]], unreached: list[str]
     ("ftp://a.example", "'ftp://a.example' has the scheme ftp; go knows https, http and file"),
     ("file://host/srv", "'file://host/srv' has more than a path, which go refuses for file"),
     ("https://", "'https://' names no host"),
+    ("https://ci:word@proxy\u2100.corp", "'https://[redacted]@proxy\u2100.corp' is no URL"),  # the NFKC form has a slash
     ("ftp://u:p@a.example", "'ftp://[redacted]@a.example' has the scheme ftp; go knows https, http and file"),
 ])
 def test_a_list_that_go_refuses(value: str, message: str) -> None:

@@ -456,6 +456,6 @@ def test_all_faults_at_once():
     told, faults = parse(version="1.27", gvm_root="opt", checksum="x", source=["ftp://x"], retries=-1, timeout=0)
     assert told is None and [fault.split(":")[0] for fault in faults] == ["version", "gvm_root", "checksum", "source", "retries", "timeout"]
     assert faults[-2:] == ["retries: -1 is not from 0 to 20", "timeout: 0 is not from 1 to 86400"]
-    assert parse(source=["http://[bad/"])[1] == ["source: http://[bad/ is no URL: Invalid IPv6 URL"]
+    assert parse(source=["http://[bad/"])[1] == ["source: http://[bad/ is no URL"]
     assert parse(source=[])[1] == ["source: an empty list, and no archive; give one of them"]
     assert parse(archive="x")[1] == ["archive: 'x' is no absolute path"]

@@ -131,7 +131,8 @@ def test_what_is_kept_of_urls_with_passwords_can_be_replayed() -> None:
 
 @pytest.mark.parametrize(("variable", "value", "message"), [
     ("preflight_services", [{"name": "api", "depends_on": ["tcp://u:hun[ter]2@h:1"]}],
-     "[0] (api): depends_on: 'tcp://u:[redacted]@h:1' is not a URL that can be asked: brackets are for IPv6 addresses alone"),
+     "[0] (api): depends_on: 'tcp://u:[redacted]@h:1' is not a URL that can be asked: its host is none (brackets are for "
+     "IPv6 addresses alone)"),
     ("preflight_databases", [{"name": "a", "url": "postgres://u:hun[ter]2@h:1"}],
      "[0] (a): url: 'postgres://u:[redacted]@h:1' is not a URL that can be asked"),
 ])
