@@ -392,8 +392,8 @@ def test_nameservers_that_nobody_asks_are_not_asked(resolver):
 def test_an_address_without_a_route_is_not_tried():
     run = connections._Run(context(), [connections.parse("tcp://x:1", "depends_on")], {})
     lane = connections.Lane(run.endpoints[0], socket.AF_INET6, ("2001:db8::1", 0, 0, 0), connections.Lookup("x"), routed=False)
-    assert connections._why_not(None, [lane], run.budget) == {"phase": "connect", "kind": "no_route",
-                                                      "message": "the host has no route to 2001:db8::1"}
+    assert connections._why_not(None, [lane], run.budget) == {
+        "phase": "connect", "kind": "no_route", "message": "the host has no route to 2001:db8::1"}
     assert (lane.facts()["routed"], lane.facts()["asked"]) == (False, 0)
     assert connections.routed(socket.AF_INET, ("127.0.0.1", 0))
 
