@@ -4,20 +4,15 @@
 """Runs of the playbook as a process, and sessions of a database that do what a test wants."""
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
+import scenario
 
-ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = os.environ.get("GOREADY_INVENTORY", str(ROOT / "molecule/default/inventory")).split(os.pathsep)
 CHECKS = ["databases." + name for name in (
     "reachable", "connections", "idle_in_transaction", "lock_wait", "replication_lag", "memory")]
 
@@ -48,24 +43,17 @@ def preflight(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 
     def run(limit: str, **variables: Any) -> Run:
         folder = tmp_path_factory.mktemp("reports")
-        extra = {"preflight_profile": "standard", "preflight_report_dir": str(folder), "preflight_checks": CHECKS,
-                 "preflight_skip_checks": [], "preflight_services": [], **variables}
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "preflight.yml", *(word for path in INVENTORY for word in ("-i", path)),
-             "--limit", limit, "--skip-tags", "preflight_gate", "-e", json.dumps(extra)],
-            cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=300, check=False,
-            env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"})
-        path = folder / "report.json"
-        return Run(done.stdout, folder, json.loads(path.read_text()) if path.exists() else {})
+        extra = {"preflight_profile": "standard", "preflight_checks": CHECKS, "preflight_skip_checks": [], "preflight_services": [],
+                 **variables}
+        _rc, output, report = scenario.preflight(folder, "--limit", limit, **extra)
+        return Run(output, folder, report)
 
     return run
 
 
 @pytest.fixture(scope="session")
 def store() -> Any:
-    inventory = next(path for path in reversed(INVENTORY) if Path(path).exists())
-    return testinfra.get_host("ansible://store?force_ansible=true", ansible_inventory=inventory)
+    return scenario.connect("store")
 
 
 CLIENTS = {
@@ -74,18 +62,37 @@ CLIENTS = {
 }
 
 
+# How many sessions the service's user has: of all, idle, in a transaction that says nothing, waiting for a lock.
+SESSIONS = {
+    "postgres": """runuser -u postgres -- psql -XAtF ' ' -c "select count(*), count(*) filter (where state = 'idle'),
+        count(*) filter (where state = 'idle in transaction'), count(*) filter (where wait_event_type = 'Lock')
+        from pg_stat_activity where usename = 'app'" """,
+    "mariadb": """mariadb -N -e "select count(*), ifnull(sum(command = 'Sleep' and trx_id is null), 0),
+        ifnull(sum(command = 'Sleep' and trx_id is not null), 0), ifnull(sum(trx_state = 'LOCK WAIT'), 0)
+        from information_schema.processlist p left join information_schema.innodb_trx on trx_mysql_thread_id = p.id
+        where user = 'app'" """,
+}
+
+
 @pytest.fixture
-def session(store: Any) -> Iterator[Callable[[str, str], None]]:
-    """``session("postgres", "begin; ...")``: a session of the service's user that says this and then stays, until the test ends."""
-    begun: list[str] = []
+def session(store: Any) -> Iterator[Callable[..., None]]:
+    """``session("postgres", "begin; ...", then=(1, 0, 1, 0))``: a session of the service's user that says this and then stays, until the
+    test ends. It returns when the server has as many as ``then`` says (:data:`SESSIONS`)."""
+    units = "lab-session-*"
 
-    def begin(kind: str, sql: str, count: int = 1) -> None:
-        script = f"for n in $(seq {count}); do (echo \"$1\"; sleep 300) | {CLIENTS[kind]} & done; wait"
-        unit = f"session-{len(begun)}"
-        done = store.run("systemd-run --quiet --collect --unit=%s sh -c %s sh %s", unit, script, sql)
-        assert done.rc == 0, done.stderr
-        begun.append(unit)
+    def there(kind: str) -> tuple[int, ...]:
+        return tuple(int(word) for word in store.check_output(SESSIONS[kind]).split())
 
+    def begin(kind: str, sql: str, count: int = 1, *, then: tuple[int, int, int, int]) -> None:
+        script = f"for n in $(seq {count}); do (echo \"$1\"; sleep 900) | {CLIENTS[kind]} & done; wait"
+        store.run_expect([0], "systemd-run --quiet --collect --unit=%s sh -c %s sh %s", units.replace("*", uuid.uuid4().hex), script, sql)
+        scenario.wait_until(lambda: there(kind) == then, f"{then} sessions of {kind}")
+
+    def end() -> None:
+        store.run_expect([0], "systemctl stop %s", units)
+        for kind in CLIENTS:
+            scenario.wait_until(lambda kind=kind: there(kind)[0] == 0, f"no session of {kind}")
+
+    end()
     yield begin
-    for unit in begun:
-        store.run("systemctl stop %s", unit)
+    end()

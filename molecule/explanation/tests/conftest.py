@@ -10,20 +10,15 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
+import scenario
 
-ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = os.environ.get("GOREADY_INVENTORY", str(ROOT / "molecule/default/inventory")).split(os.pathsep)
 RECORD = os.environ.get("GOREADY_RECORD")
 APP, DEPENDENCY = "causes-app", "causes-dep"
 
@@ -53,16 +48,8 @@ def preflight(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 
     def run(name: str, **variables: Any) -> Run:
         reports, since = tmp_path_factory.mktemp("reports"), time.monotonic()
-        extra = {"preflight_profile": "standard", "preflight_report_dir": str(reports), **variables}
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "preflight.yml", *(word for path in INVENTORY for word in ("-i", path)),
-             "--limit", APP, "--skip-tags", "preflight_gate", "-e", json.dumps(extra)],
-            cwd=ROOT, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=600, check=False,
-            env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},
-        )
-        output = done.stdout + done.stderr
-        assert done.returncode == 0, output[-4000:]
+        rc, output, _report = scenario.preflight(reports, "--limit", APP, **{"preflight_profile": "standard", **variables})
+        assert rc == 0, output[-4000:]
         (document,), (facts,) = (list(reports.glob(f"runs/*/{folder}/{APP}.json")) for folder in ("hosts", "facts"))
         if RECORD:
             # The same bytes for the same facts.
@@ -73,34 +60,19 @@ def preflight(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 
 
 @pytest.fixture(scope="session")
-def connect() -> Callable[[str], Any]:
-    """``connect("causes-app")`` -> a testinfra host over SSH."""
-    hosts: dict[str, Any] = {}
-
-    def to(name: str) -> Any:
-        if name not in hosts:
-            # testinfra takes one inventory.
-            inventory = next(path for path in reversed(INVENTORY) if Path(path).exists())
-            hosts[name] = testinfra.get_host(f"ansible://{name}", ansible_inventory=inventory)
-        return hosts[name]
-
-    return to
-
-
-@pytest.fixture(scope="session")
-def planted(connect: Callable[[str], Any]) -> Callable[[str, str], AbstractContextManager[None]]:
-    """``with planted("causes-dep", "slow-dns"):`` the cause is there; behind it, everything is as it was."""
+def plant() -> Iterator[Callable[..., None]]:
+    """``plant("causes-dep", "slow-dns")``: the cause is there, and it alone, whatever a test before has left. ``plant()``: none is."""
 
     def change(host: str, *words: str) -> None:
-        done = connect(host).run("/usr/bin/python3 /opt/causes.py" + " %s" * len(words), *words)
-        assert done.rc == 0, done.stderr
+        done = scenario.connect(host).run("/usr/bin/python3 /opt/causes.py" + " %s" * len(words), *words)
+        assert done.rc == 0, f"{host}: {words}: {done.stdout}{done.stderr}"
 
-    @contextmanager
-    def cause(host: str, name: str) -> Iterator[None]:
-        try:
+    def cause(host: str = "", name: str = "") -> None:
+        # The service last: what it asked of a dependency that was at fault may hang for two minutes.
+        change(DEPENDENCY, "take-back")
+        change(APP, "take-back")
+        if name:
             change(host, "plant", name)
-            yield
-        finally:
-            change(host, "take-back")
 
-    return cause
+    yield cause
+    cause()

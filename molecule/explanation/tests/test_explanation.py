@@ -5,14 +5,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import Any
 
-import pytest
-from conftest import APP, DEPENDENCY, ROOT
-
-sys.path.insert(0, str(ROOT / "tests/lab"))
 import causes
+import pytest
+from conftest import APP, DEPENDENCY
 
 HOSTS = {"app": APP, "dep": DEPENDENCY}
 # What a cause may touch. Over the healthy service the whole catalogue is run, but for what compiles.
@@ -27,8 +24,9 @@ def told(explanation: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def healthy(preflight):
+def healthy(preflight, plant):
     """The whole standard profile over the service under its load, nothing planted."""
+    plant()
     return preflight("healthy")
 
 
@@ -46,10 +44,10 @@ def test_nothing_new_fails_on_a_healthy_service(healthy):
 
 
 @pytest.mark.parametrize("name", causes.CAUSES)
-def test_the_first_line_names_what_was_planted(preflight, planted, healthy, name):
+def test_the_first_line_names_what_was_planted(preflight, plant, healthy, name):
     cause = causes.CAUSES[name]
-    with planted(HOSTS[cause.host], name):
-        run = preflight(name, **SHORT)
+    plant(HOSTS[cause.host], name)
+    run = preflight(name, **SHORT)
     ranked = run.explanation()["ranked"]
     assert ranked, (run.explanation(), run.failed())
     first = ranked[0]
@@ -60,7 +58,8 @@ def test_the_first_line_names_what_was_planted(preflight, planted, healthy, name
     assert not {key: reason for key, reason in new.items() if key[0] not in (*cause.checks, *cause.also)}
 
 
-def test_nothing_is_told_once_all_is_taken_back(preflight, healthy):
+def test_nothing_is_told_once_all_is_taken_back(preflight, plant, healthy):
+    plant()
     run = preflight("again", **SHORT)
     assert not told(run.explanation())
     assert not {key: reason for key, reason in run.failed().items() if key not in healthy.failed()}

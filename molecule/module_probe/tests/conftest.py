@@ -7,18 +7,14 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
+import scenario
 
-ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = os.environ.get("GOREADY_INVENTORY", str(ROOT / "molecule/default/inventory")).split(os.pathsep)
 HOST = os.environ.get("GOREADY_PROBER", "prober")
 
 
@@ -42,8 +38,7 @@ class Run:
 
 @pytest.fixture(scope="session")
 def prober() -> Any:
-    hosts = testinfra.get_hosts([f"ansible://{HOST}?ansible_inventory={INVENTORY[-1]}"])
-    return hosts[0]
+    return scenario.connect(HOST)
 
 
 @pytest.fixture(scope="session")
@@ -66,16 +61,9 @@ def verify(prober: Any, known: dict[str, Any], tmp_path: Path) -> Callable[..., 
                           f"GOTOOLCHAIN=local timeout 60 go mod download {module} 2>&1; echo rc=$?; rm -rf $d"))
         reports = tmp_path / "reports"
         extra = {"preflight_profile": profile, "preflight_checks": ["modules.*"], "preflight_skip_checks": [],
-                 "preflight_report_dir": str(reports),
                  "preflight_build_user": "ci", "preflight_toolchain": "required", "preflight_proxy": {"modules": [module], **(proxy or {})},
                  **variables}
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "preflight.yml", *(word for path in INVENTORY for word in ("-i", path)),
-             "--limit", HOST, "--skip-tags", "preflight_gate", "-e", json.dumps(extra)],
-            cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False, timeout=240,
-            env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"})
-        report = reports / "report.json"
-        return Run(done.stdout, reports, json.loads(report.read_text()) if report.exists() else {}, str(go.stdout))
+        _rc, output, report = scenario.preflight(reports, "--limit", HOST, **extra)
+        return Run(output, reports, report, str(go.stdout))
 
     return run

@@ -5,21 +5,17 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
+import scenario
 import yaml
 
-ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
-INVENTORY = os.environ.get("GOREADY_LAB_INVENTORY") or str(ROOT / "molecule/default/inventory")
 WANTED = yaml.safe_load((HERE.parent / "vars/main.yml").read_text())
 PASSWORD = WANTED["module_proxy_netrc"][0]["password"]
 
@@ -35,13 +31,9 @@ class Run:
         return [(change["path"], change["action"]) for change in self.changes]
 
 
-def command(*arguments: str, changes: str = "", **variables: Any) -> tuple[list[str], dict[str, str]]:
-    """(argv, environment) of the role with the scenario's variables, some of them changed."""
-    extra = {**WANTED, **variables, "changes_file": changes}
-    return ([str(Path(sys.executable).parent / "ansible-playbook"), str(HERE / "play.yml"), "-i", INVENTORY, *arguments,
-             "-e", json.dumps(extra)],
-            {**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-             "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"})
+def command(*arguments: str, changes: str = "", **variables: Any) -> dict[str, Any]:
+    """What subprocess needs to run the role with the scenario's variables, some of them changed."""
+    return scenario.command(str(HERE / "play.yml"), *arguments, **{**WANTED, **variables, "changes_file": changes})
 
 
 @pytest.fixture
@@ -51,9 +43,7 @@ def play(tmp_path: Path) -> Callable[..., Run]:
     def run(*arguments: str, **variables: Any) -> Run:
         file = tmp_path / "changes.json"
         file.unlink(missing_ok=True)
-        argv, environment = command(*arguments, changes=str(file), **variables)
-        done = subprocess.run(argv, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False,
-                              stdin=subprocess.DEVNULL, env=environment)
+        done = subprocess.run(**command(*arguments, changes=str(file), **variables), timeout=300, check=False)
         return Run(done.returncode, done.stdout, json.loads(file.read_text()) if file.exists() else [])
 
     return run
@@ -61,7 +51,7 @@ def play(tmp_path: Path) -> Callable[..., Run]:
 
 @pytest.fixture(scope="session")
 def host() -> Any:
-    return testinfra.get_host("ansible://proxied", ansible_inventory=INVENTORY)
+    return scenario.connect("proxied")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PASSWORD, ROOT, WANTED, Run, command
+from conftest import PASSWORD, WANTED, Run, command
 
 PROXY = WANTED["module_proxy_goproxy"]
 ORIGINAL = "# mine\nGOFLAGS=-mod=mod\nGOPROXY=direct\nGOPROXY=https://old.example\nGOPATH=/home/ci/work"
@@ -238,11 +238,7 @@ END""")
 
 def test_two_at_once_wait_for_each_other(play: Play, clean: list[str], snapshot: Snapshot, tmp_path: Path) -> None:
     files = [tmp_path / f"{number}.json" for number in range(2)]
-    running = []
-    for file in files:
-        argv, environment = command(changes=str(file))
-        running.append(subprocess.Popen(argv, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        stdin=subprocess.DEVNULL))
+    running = [subprocess.Popen(**command(changes=str(file))) for file in files]
     outputs = [process.communicate(timeout=300)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], outputs
     changes = sorted((json.loads(file.read_text()) for file in files), key=len)

@@ -4,21 +4,13 @@
 """Runs of the playbook as a process over the host with the faulty servers, each with declarations of its own."""
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
+import scenario
 
-ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = os.environ.get("GOREADY_INVENTORY", str(ROOT / "molecule/default/inventory")).split(os.pathsep)
 HOST = "connects"
 CHECKS = ["network.dns", "network.endpoint", "network.endpoint_latency", "network.tls_expiry"]
 
@@ -48,24 +40,12 @@ def preflight(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     def run(depends_on: list[str], health: str = "", **variables: Any) -> Run:
         reports = tmp_path_factory.mktemp("reports")
         service = {"name": "api", "depends_on": depends_on, **({"health": health} if health else {})}
-        extra = {"preflight_profile": "standard", "preflight_report_dir": str(reports), "preflight_checks": CHECKS,
-                 "preflight_services": [service], **variables}
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "preflight.yml", *(word for path in INVENTORY for word in ("-i", path)),
-             "--limit", HOST, "--skip-tags", "preflight_gate", "-e", json.dumps(extra)],
-            cwd=ROOT, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=300, check=False,
-            env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},
-        )
-        output = done.stdout + done.stderr
-        assert done.returncode == 0, output[-4000:]
-        assert "hunter2" not in output
-        for path in reports.rglob("*"):
-            assert not path.is_file() or b"hunter2" not in path.read_bytes(), path
-        (row,) = json.loads((reports / "report.json").read_text())["hosts"]
-        (path,) = reports.glob(f"runs/*/facts/{HOST}.json")
-        facts = json.loads(path.read_text())
-        facts = facts.get("facts", facts)
+        extra = {"preflight_profile": "standard", "preflight_checks": CHECKS, "preflight_services": [service], **variables}
+        rc, output, report = scenario.preflight(reports, "--limit", HOST, **extra)
+        assert rc == 0, output[-4000:]
+        scenario.hidden("hunter2", output, reports)
+        (row,) = report["hosts"]
+        facts = scenario.facts(reports, HOST)
         return Run(output, facts["timings"]["connections"] / 1000, row["results"], facts["connections"])
 
     return run
@@ -73,8 +53,7 @@ def preflight(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 
 @pytest.fixture(scope="session")
 def host() -> Any:
-    inventory = next(path for path in reversed(INVENTORY) if Path(path).exists())
-    return testinfra.get_host(f"ansible://{HOST}?force_ansible=true", ansible_inventory=inventory)
+    return scenario.connect(HOST)
 
 
 @pytest.fixture
@@ -85,7 +64,6 @@ def nameservers(host: Any) -> Iterator[Callable[..., None]]:
         text = "".join(f"nameserver {one}\n" for one in servers) + more + "\n"
         done = host.run("sh -c %s sh %s", 'printf %s "$1" > /etc/resolv.conf', text)
         assert done.rc == 0, done.stderr
-        time.sleep(0.1)
 
     yield put
     put("127.0.0.153")

@@ -4,6 +4,8 @@
 """What a service depends on, seen from its host: every fault is named with its phase, each in its time; the healthy are silent."""
 from __future__ import annotations
 
+import re
+
 import pytest
 
 CA = "/opt/.faulty/certificates/ca.pem"
@@ -107,8 +109,8 @@ def test_a_first_nameserver_that_is_silent(preflight, nameservers):
     run = preflight([API])
     status, severity, reason = run.of("dns", "api.lab.test")
     assert (status, severity) == ("fail", "high")
-    assert reason.startswith("A look-up of api.lab.test takes 50") and reason.endswith(
-        ", 100 ms are accepted: nameserver 127.0.0.154, the first of 2, does not answer.")
+    assert re.fullmatch(r"A look-up of api\.lab\.test takes [5-9]\d{3} ms, 100 ms are accepted: nameserver 127\.0\.0\.154, the first of 2, "
+                        r"does not answer\.", reason), reason
     assert run.of("endpoint_latency", API)[:2] == ("fail", "low")
     assert run.seconds < 15
 
@@ -132,5 +134,5 @@ def test_no_nameserver_answers(preflight, nameservers):
 def test_a_slow_nameserver_and_a_search_list(preflight, nameservers):
     nameservers("127.0.0.155", more="search a.example b.example\noptions ndots:5")
     status, _severity, reason = preflight([API]).of("dns", "api.lab.test")
-    assert status == "fail" and "nameserver 127.0.0.155 takes 30" in reason
+    assert status == "fail" and re.search(r"nameserver 127\.0\.0\.155 takes [3-9]\d\d ms", reason), reason
     assert reason.endswith("2 other names are asked for before it (ndots:5, search a.example b.example).")

@@ -5,10 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
+import scenario
 
-ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = os.environ.get("GOREADY_INVENTORY", str(ROOT / "molecule/default/inventory")).split(os.pathsep)
 PORTS = {"api": 8080, "tight": 8081, "loose": 8082, "stuck": 8083}
 
 
@@ -41,25 +35,15 @@ def preflight(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     def run(hosts: list[str], services: list[str], inventory: str = "", **variables: Any) -> Run:
         reports = tmp_path_factory.mktemp("reports")
         extra = {
-            "preflight_report_dir": str(reports), "preflight_checks": ["databases.*", "goroutines.*"],
+            "preflight_checks": ["databases.*", "goroutines.*"],
             "preflight_services": [{"name": name, "unit": f"{name}.service", "metrics": f"http://127.0.0.1:{PORTS[name]}/metrics",
                                     "pprof": f"http://127.0.0.1:{PORTS[name] - 1000}"} for name in services],
             "preflight_databases": [{"name": "orders", "url": "postgres://shop@pool-db:5432/orders", "services": services}],
             "preflight_credentials": {"orders": {"username": "shop", "password": "sells-things"}}, **variables}
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "preflight.yml",
-             *(word for path in [*INVENTORY, *filter(None, [inventory])] for word in ("-i", path)),
-             "--limit", ",".join(hosts), "--skip-tags", "preflight_gate", "-e", json.dumps(extra)],
-            cwd=ROOT, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=300, check=False,
-            env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},
-        )
-        output = done.stdout + done.stderr
-        assert (reports / "report.json").exists(), output[-4000:]
-        assert "sells-things" not in output
-        for path in reports.rglob("*"):
-            assert not path.is_file() or b"sells-things" not in path.read_bytes(), path
-        document = json.loads((reports / "report.json").read_text())
+        more = ["-i", inventory] if inventory else []
+        _rc, output, document = scenario.preflight(reports, *more, "--limit", ",".join(hosts), **extra)
+        assert document, output[-4000:]
+        scenario.hidden("sells-things", output, reports)
         return Run(reports, {row["name"]: row for row in document["hosts"]}, document["verdict"])
 
     return run
@@ -67,8 +51,7 @@ def preflight(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 
 @pytest.fixture(scope="session")
 def server() -> Callable[[str], Any]:
-    inventory = next(path for path in reversed(INVENTORY) if Path(path).exists())
-    return lambda name: testinfra.get_host(f"ansible://{name}?force_ansible=true", ansible_inventory=inventory)
+    return scenario.connect
 
 
 @pytest.fixture
@@ -78,14 +61,18 @@ def running(server: Callable[[str], Any]) -> Callable[..., contextlib.AbstractCo
     @contextlib.contextmanager
     def run(host: str, service: str, rps: int = 0) -> Iterator[None]:
         one = server(host)
-        load = f"systemd-run --unit=load-{service} --collect shop load -rps {rps} -for 120 -timeout 60s http://127.0.0.1:{PORTS[service]}/order"
-        one.run_expect([0], f"systemctl start {service}")
+        orders = f"http://127.0.0.1:{PORTS[service]}/order"
+        load = f"systemd-run --unit=load-{service} --collect shop load -rps {rps} -for 600 -timeout 60s {orders}"
+        listens = f"ss -Hltn 'sport = :{PORTS[service]}'"
         try:
-            time.sleep(1)
+            one.run_expect([0], f"systemctl start {service}")
+            scenario.wait_until(lambda: one.check_output(listens), f"{service} listens")
             if rps:
                 one.run_expect([0], load)
-                time.sleep(4)
+                time.sleep(4)  # until orders wait for each other as they will go on to
             yield
+            if rps:
+                one.run_expect([0], f"systemctl is-active load-{service}")
         finally:
             one.run(f"systemctl stop load-{service}")
             if service != "api":

@@ -5,17 +5,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
+import scenario
 
-ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = os.environ.get("GOREADY_INVENTORY", str(ROOT / "molecule/default/inventory"))
 PLAY = """\
 - hosts: guard
   gather_facts: false
@@ -33,7 +29,7 @@ PLAY = """\
 @pytest.fixture(scope="session")
 def connect():
     """``connect("guard")`` -> a testinfra host over SSH."""
-    return lambda name: testinfra.get_host(f"ansible://{name}", ansible_inventory=INVENTORY)
+    return scenario.connect
 
 
 @pytest.fixture(scope="session")
@@ -72,13 +68,7 @@ def command(*arguments: str, **variables: Any) -> dict[str, Any]:
     """What subprocess needs to run the role."""
     play = Path(variables["result_path"]).with_name("play.yml")
     play.write_text(PLAY)
-    return {
-        "args": [str(Path(sys.executable).parent / "ansible-playbook"), str(play), "-i", INVENTORY, *arguments,
-                 "-e", json.dumps(variables)],
-        "cwd": ROOT, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL,
-        "env": {**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-                "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0", "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")},
-    }
+    return scenario.command(str(play), *arguments, **variables)
 
 
 @pytest.fixture

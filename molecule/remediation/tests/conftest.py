@@ -4,20 +4,14 @@
 """Runs of the playbooks as a process, and the hosts they ran on."""
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
+import scenario
 
-ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = ROOT / "molecule/default/inventory"
 HOSTS = ("mend", "mend-edge")
 
 
@@ -50,27 +44,21 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
         reports = tmp_path_factory.mktemp("reports")
         process = begin(name, *arguments, limit=limit, **{"preflight_report_dir": str(reports), **variables})
         output, _nothing = process.communicate(timeout=900)
-        path = reports / "report.json"
-        return Run(process.returncode, output, json.loads(path.read_text()) if path.exists() else {})
+        return Run(process.returncode, output, scenario.report(reports))
 
     return run
 
 
 def begin(name: str, *arguments: str, limit: str, **variables: Any) -> subprocess.Popen[str]:
     """The same as a process of its own session, to be waited for or killed."""
-    return subprocess.Popen(
-        [str(Path(sys.executable).parent / "ansible-playbook"), f"{name}.yml", "-i", str(INVENTORY),
-         *(["--limit", limit] if limit else []), *arguments, "-e", json.dumps(variables)],
-        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
-        env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-             "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},
-    )
+    limits = ["--limit", limit] if limit else []
+    return subprocess.Popen(**scenario.command(f"{name}.yml", *limits, *arguments, **variables), start_new_session=True)
 
 
 @pytest.fixture(scope="session")
 def connect() -> Callable[[str], Any]:
     """``connect("mend")`` -> a testinfra host over SSH."""
-    return lambda name: testinfra.get_host(f"ansible://{name}?force_ansible=true", ansible_inventory=str(INVENTORY))
+    return scenario.connect
 
 
 @pytest.fixture(scope="session")

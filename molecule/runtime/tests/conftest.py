@@ -5,9 +5,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
+import scenario
 
-ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = os.environ.get("GOREADY_INVENTORY", str(ROOT / "molecule/default/inventory")).split(os.pathsep)
 # What a run of these tests is about; the other families are tested elsewhere.
 CHECKS = ["goroutines.*", "memory.*", "pprof.*"]
 INSIDE = ("goroutines", "memory")
@@ -48,10 +44,7 @@ class Run:
     def runtime(self, name: str) -> dict[str, Any]:
         """What the run's facts have of the Go runtimes on a host: docs/facts.md, runtime."""
         assert self.report, self.output[-4000:]
-        (path,) = self.folder.glob(f"runs/*/facts/{name}.json")
-        facts = json.loads(path.read_text())
-        found: dict[str, Any] = facts.get("facts", facts)["runtime"]
-        return found
+        return dict(scenario.facts(self.folder, name)["runtime"])
 
     def endpoint(self, name: str, service: str) -> dict[str, Any]:
         """The only endpoint of a service."""
@@ -70,20 +63,13 @@ def said(reports: Path) -> Path:
 def begin(reports: Path, *arguments: str, profile: str = "deep", **variables: Any) -> subprocess.Popen[str]:
     extra = {"preflight_profile": profile, "preflight_report_dir": str(reports), "preflight_checks": CHECKS, **variables}
     with said(reports).open("w") as output:
-        return subprocess.Popen(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "preflight.yml", *(word for path in INVENTORY for word in ("-i", path)),
-             *arguments, "--skip-tags", "preflight_gate", "-e", json.dumps(extra)],
-            cwd=ROOT, text=True, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},
-        )
+        return subprocess.Popen(**{
+            **scenario.command("preflight.yml", *arguments, "--skip-tags", "preflight_gate", **extra), "stdout": output})
 
 
 def end(process: subprocess.Popen[str], reports: Path, since: float) -> Run:
     process.wait(timeout=900)
-    path = reports / "report.json"
-    return Run(process.returncode, said(reports).read_text(), time.monotonic() - since, reports,
-               json.loads(path.read_text()) if path.exists() else {})
+    return Run(process.returncode, said(reports).read_text(), time.monotonic() - since, reports, scenario.report(reports))
 
 
 @pytest.fixture(scope="session")
@@ -100,16 +86,7 @@ def preflight(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 @pytest.fixture(scope="session")
 def connect() -> Callable[[str], Any]:
     """``connect("leaks")`` -> a testinfra host over SSH."""
-    hosts: dict[str, Any] = {}
-
-    def to(name: str) -> Any:
-        if name not in hosts:
-            # testinfra takes one inventory.
-            inventory = next(path for path in reversed(INVENTORY) if Path(path).exists())
-            hosts[name] = testinfra.get_host(f"ansible://{name}?force_ansible=true", ansible_inventory=inventory)
-        return hosts[name]
-
-    return to
+    return scenario.connect
 
 
 @pytest.fixture(scope="session")

@@ -5,16 +5,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-from conftest import INSIDE, ROOT, Run, begin, end, said
-
-sys.path.insert(0, str(ROOT / "tests/lab"))
 import build_service
+import pytest
+from conftest import INSIDE, Run, begin, end, said
 
 WINDOW = {"snapshots": 3, "interval": 8, "cpu_seconds": 1}
 # Long enough that goroutines are counted between the snapshots: where no dump gives ids, three numbers prove little.

@@ -5,23 +5,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
-
-ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = os.environ.get("GOREADY_INVENTORY") or str(ROOT / "molecule/default/inventory")
-BIN = Path(sys.executable).parent
-ENVIRONMENT = {**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-               "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0", "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
-               "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")}
+import scenario
 
 
 class Call:
@@ -36,9 +27,7 @@ class Call:
         }, {"ansible.builtin.copy": {"content": "{{ call | to_json }}", "dest": str(folder / "result.json"), "mode": "0600"},
             "delegate_to": "localhost", "check_mode": False, "become": False, "vars": {"ansible_connection": "local"}}]}]
         (folder / "play.json").write_text(json.dumps(play))
-        self.process = subprocess.Popen(
-            [str(BIN / "ansible-playbook"), "-i", INVENTORY, *(["--check"] if check else []), str(folder / "play.json")],
-            cwd=ROOT, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(**scenario.command(str(folder / "play.json"), *(["--check"] if check else [])))
 
     def end(self) -> dict[str, Any]:
         output = self.process.communicate(timeout=300)[0]
@@ -68,12 +57,9 @@ def limits(begin: Callable[..., Call]) -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def shell() -> Callable[..., str]:
     """``shell("limits", "uname -m")``: what a command prints on a host over SSH; it has to succeed."""
-    hosts: dict[str, Any] = {}
 
     def run(name: str, command: str) -> str:
-        if name not in hosts:
-            hosts[name] = testinfra.get_host(f"ansible://{name}", ansible_inventory=INVENTORY)
-        done = hosts[name].run(command)
+        done = scenario.connect(name).run(command)
         assert done.rc == 0, (command, done.stdout, done.stderr)
         return str(done.stdout).strip()
 

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import BIN, ENVIRONMENT, INVENTORY, ROOT
+import scenario
 
 CONSENT = {"consent": ["restart"]}
 DROP_IN = "50-goready-limits.conf"
@@ -36,19 +36,15 @@ def test_a_service_that_rests_is_not_started(shell):
 
 
 def role(host, *arguments, **variables):
-    done = subprocess.run(
-        [str(BIN / "ansible-playbook"), "-i", INVENTORY, "--limit", host, "-e", json.dumps(variables), *arguments,
-         "molecule/service_limits/converge.yml"], cwd=ROOT, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=300, check=False)
+    done = subprocess.run(**scenario.command("molecule/service_limits/converge.yml", "--limit", host, *arguments, **variables), timeout=300,
+                          check=False)
     return done.returncode, done.stdout
 
 
 @pytest.mark.parametrize("host", ["limits", "limits-edge"])
 def test_removal_restores_and_the_prediction_holds(host, limits, shell):
     """Away, back and away again: each time what check mode said is what happens, and in the end /etc is as it was."""
-    services = json.loads(subprocess.run(
-        [str(BIN / "ansible-inventory"), "-i", INVENTORY, "--host", host], cwd=ROOT, env=ENVIRONMENT, text=True,
-        stdout=subprocess.PIPE, check=True).stdout)["service_limits_services"]
+    services = scenario.connect(host).ansible.get_variables()["service_limits_services"]
     # An emulated host takes its time.
     for state in ("absent", "present", "absent") if host == "limits" else ("absent",):
         options = {"state": state, "accept_unenforced": True, **CONSENT}

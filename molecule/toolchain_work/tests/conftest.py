@@ -4,20 +4,15 @@
 """Runs of the playbook as a process, and the hosts they ran on."""
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
+import scenario
 
-ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = os.environ.get("GOREADY_INVENTORY", str(ROOT / "molecule/default/inventory")).split(os.pathsep)
 ACTION = ("build", "vet", "test", "fmt", "static_build", "cross_build", "cgo")
 # The machine of the tests is busy, and a build is the last in its queue.
 PATIENT = {"preflight_budget": 900, "preflight_build": {"timeout": 800}}
@@ -42,10 +37,7 @@ class Run:
 
     def toolchains(self, name: str) -> list[dict[str, Any]]:
         """What the run's facts have of the builds: docs/facts.md, build."""
-        (path,) = self.folder.glob(f"runs/*/facts/{name}.json")
-        facts = json.loads(path.read_text())
-        found: list[dict[str, Any]] = facts.get("facts", facts)["build"]["toolchains"]
-        return found
+        return list(scenario.facts(self.folder, name)["build"]["toolchains"])
 
 
 def begin(reports: Path, *arguments: str, checks: tuple[str, ...] = ACTION, **variables: Any) -> subprocess.Popen[str]:
@@ -53,20 +45,16 @@ def begin(reports: Path, *arguments: str, checks: tuple[str, ...] = ACTION, **va
              "preflight_build_user": "ci", "preflight_checks": [f"toolchain.{name}" for name in checks], "preflight_skip_checks": [],
              **PATIENT, **variables}
     with reports.with_name(f"{reports.name}.out").open("w") as output:
-        return subprocess.Popen(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "preflight.yml", *(word for path in INVENTORY for word in ("-i", path)),
-             *arguments, "--skip-tags", "preflight_gate", "-e", json.dumps(extra)],
-            cwd=ROOT, text=True, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},
-        )
+        return subprocess.Popen(**{
+            **scenario.command("preflight.yml", *arguments, "--skip-tags", "preflight_gate", **extra), "stdout": output})
 
 
 def end(reports: Path, process: subprocess.Popen[str]) -> Run:
-    process.wait(timeout=1800)
-    path = reports / "report.json"
-    return Run(process.returncode, reports.with_name(f"{reports.name}.out").read_text(), reports,
-               json.loads(path.read_text()) if path.exists() else {})
+    try:
+        process.wait(timeout=1800)
+    finally:
+        process.kill()
+    return Run(process.returncode, reports.with_name(f"{reports.name}.out").read_text(), reports, scenario.report(reports))
 
 
 @pytest.fixture(scope="session")
@@ -99,14 +87,5 @@ def edge(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
 
 @pytest.fixture(scope="session")
 def connect() -> Callable[[str], Any]:
-    """``connect("builder")`` -> a testinfra host over SSH."""
-    hosts: dict[str, Any] = {}
-
-    def to(name: str) -> Any:
-        if name not in hosts:
-            # testinfra takes one inventory.
-            inventory = next(path for path in reversed(INVENTORY) if Path(path).exists())
-            hosts[name] = testinfra.get_host(f"ansible://{name}?force_ansible=true", ansible_inventory=inventory)
-        return hosts[name]
-
-    return to
+    """``connect("builder")`` -> a testinfra host over SSH, without Ansible: a test covers its /tmp."""
+    return scenario.connect

@@ -4,25 +4,21 @@
 """What converge left, and runs of the playbook as a process."""
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
+import scenario
 
-ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = ROOT / "molecule/default/inventory"
 REPORTS = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "reports"
 
 
 @pytest.fixture(scope="session")
 def report() -> dict[str, Any]:
     """The report of the converge run."""
-    return json.loads((REPORTS / "report.json").read_text())
+    return scenario.report(REPORTS)
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +30,7 @@ def rows(report) -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def connect():
     """``connect("ready")`` -> a testinfra host over SSH."""
-    return lambda name: testinfra.get_host(f"ansible://{name}?force_ansible=true", ansible_inventory=str(INVENTORY))
+    return scenario.connect
 
 
 @pytest.fixture
@@ -43,15 +39,8 @@ def preflight(tmp_path):
 
     def run(*arguments: str, **variables: Any) -> tuple[int, str, dict[str, Any]]:
         extra = {"preflight_report_dir": str(tmp_path), **variables}
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "preflight.yml", "-i", str(INVENTORY), *arguments,
-             "-e", json.dumps(extra)],
-            cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False, stdin=subprocess.DEVNULL,
-            env={**{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))},
-                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0"},
-        )
-        path = tmp_path / "report.json"
-        return done.returncode, done.stdout, json.loads(path.read_text()) if path.exists() else {}
+        done = subprocess.run(**scenario.command("preflight.yml", *arguments, **extra), timeout=600, check=False)
+        return done.returncode, done.stdout, scenario.report(tmp_path)
 
     return run
 

@@ -59,7 +59,7 @@ func main() {
 	hold := flag.String("hold", "", "address to which connections are made and kept")
 	count := flag.Int("count", 0, "how many, at most")
 	closed := flag.Bool("closed", false, "close them again: they stay in TIME-WAIT")
-	pause := flag.Duration("pause", 0, "between two connections")
+	from := flag.Int("from", 0, "local port of the first one, and so on; 0: the kernel's choice")
 	flag.Parse()
 	if *stuckAt != 0 {
 		stuck(*stuckAt, *backlog)
@@ -77,7 +77,11 @@ func main() {
 	if *hold != "" {
 		go func() {
 			for len(kept) < *count {
-				one, err := net.DialTimeout("tcp", *hold, time.Second)
+				dialer := net.Dialer{Timeout: time.Second}
+				if *from != 0 {
+					dialer.LocalAddr = &net.TCPAddr{Port: *from + len(kept)}
+				}
+				one, err := dialer.Dial("tcp", *hold)
 				if err != nil {
 					fmt.Fprintln(os.Stderr, err)
 					time.Sleep(100 * time.Millisecond)
@@ -87,7 +91,6 @@ func main() {
 				if *closed {
 					_ = one.Close()
 				}
-				time.Sleep(*pause)
 			}
 		}()
 	}
