@@ -96,7 +96,7 @@ def test_the_locks_of_the_window_are_the_difference():
         [found] = collect(entry(server.port), window=0.2)
     assert server.asked[0] == server.asked[-1] == "mutex" and set(server.asked[1:-1]) == {"goroutine"}
     mutex = found["mutex"]
-    assert mutex["period"] == 1 and mutex["seconds"] >= 0.2
+    assert mutex["period"] == 1 and mutex["seconds"] >= 0.19  # rounded, and measured from the first profile on
     # Two goroutines waited 50 ms for a third one's lock, once before the first profile and once after it.
     worst = mutex["sites"][0]
     assert worst["function"] == "main.contend" and worst["origin"] == "own"
