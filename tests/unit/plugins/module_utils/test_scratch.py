@@ -207,8 +207,10 @@ def test_a_link_is_not_read(tmp_path: Path) -> None:
             one.read("work/pipe")
 
 
+# What a shell runs in the background ignores SIGINT, and so would everything below it: also these tests.
 KILLED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from ansible_collections.goready.preflight.plugins.module_utils import scratch
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context
 with scratch.Folder(Context(timeout=60.0), bases=[sys.argv[1]], space=1 << 20) as one:
