@@ -175,7 +175,7 @@ class CheckRow:
 @dataclass(frozen=True)
 class Step:
     """One thing to do next: what, where, and the finding it belongs to. Where ``do`` only says what is wrong, ``how`` mends it,
-    or ``command`` does (``note`` says what that needs)."""
+    or ``command`` does (``note`` says what that needs). ``explained``: an explanation says more of it."""
 
     do: str
     where: str
@@ -183,6 +183,7 @@ class Step:
     how: str = ""
     command: str = ""
     note: str = ""
+    explained: bool = False
 
 
 @dataclass(frozen=True)
@@ -868,16 +869,15 @@ class _Roots(NamedTuple):
         return cls(blocking, {mark: root for root, marks in behind for mark in marks},
                    [root for root, marks in behind if marks and (root.host, *root.result) not in blocking])
 
-    def steps(self, findings: Sequence[Finding]) -> Iterator[Step]:
+    def steps(self) -> Iterator[Step]:
         """The causes, those with the most symptoms first."""
         same: dict[tuple[Any, ...], list[explanation.Root]] = defaultdict(list)
         for root in self.roots:
             same[root.cause, root.result].append(root)
-        for (_cause, (check, subject)), those in sorted(same.items(), key=lambda item: -len(item[1])):
-            key = next((one.key for one in findings if one.check == check and subject in one.subjects), "")
+        for _same, those in sorted(same.items(), key=lambda item: -len(item[1])):
             services = text.names(tuple(dict.fromkeys(root.service for root in those)), 2)
             hosts = text.names(tuple(dict.fromkeys(root.host for root in those)), 4)
-            yield Step(those[0].reason, f"{services} on {hosts}", key, text.sentence(those[0].first_step))
+            yield Step(those[0].reason, f"{services} on {hosts}", how=text.sentence(those[0].first_step), explained=True)
 
     def cause_of(self, same: Sequence[Finding]) -> explanation.Root | None:
         """The cause of findings that are symptoms only; None where one stands for itself."""
@@ -891,7 +891,7 @@ def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow],
     """What to do next, the most urgent first: at most five steps, the causes of what blocks before them, and how many findings are
     behind them."""
     blockers = [finding for finding in _of(findings, "blocker") if not finding.predicted]
-    steps = list(roots.steps(findings))[:_ROOTS]
+    steps = list(roots.steps())[:_ROOTS]
     unclear = _of(findings, "unclear")
     # What one command mends comes first: it costs least.
     ways = sorted(_by_mend(blockers), key=lambda same: (roots.cause_of(same) is not None, not any(finding.fix for finding in same)))

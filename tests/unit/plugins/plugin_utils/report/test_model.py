@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.goready.preflight.plugins.plugin_utils.engine import AS_ROOT, Remediation, Result
-from ansible_collections.goready.preflight.plugins.plugin_utils.report import json_report, model
+from ansible_collections.goready.preflight.plugins.plugin_utils.report import html, json_report, model
 from ansible_collections.goready.preflight.tests.unit.fixtures.report import fleet
 
 
@@ -229,8 +229,10 @@ def test_findings_about_one_listener_are_one_step(subjects: tuple[str, str], che
 def explained(*lines: tuple[str, str, str, str]) -> dict[str, Any]:
     """A service with an explanation: (cause, check, subject, cause behind it)."""
     ranked = [{"cause": cause, "check": check, "subject": subject, "share": None, "reason": f"It is {cause}.",
-               "first_step": f"Mend {cause}", "behind": behind} for cause, check, subject, behind in lines]
-    return {"name": "api", "explanation": {"ranked": ranked, "excluded": []}}
+               "first_step": f"Mend {cause}", "behind": behind, "fails": False, "evidence": [], "cost_ms": None}
+              for cause, check, subject, behind in lines]
+    return {"name": "api", "explanation": {
+        "ranked": ranked, "excluded": [], "measured": [], "unmeasured": [], "request": None, "profile": None}}
 
 
 IDLE, POOL = ("database_idle", "services.active", "stock", ""), ("pool", "pprof.bind", "api orders", "database_idle")
@@ -256,7 +258,10 @@ FOLLOWS = "It follows from transactions left open in the database: mend that fir
 def test_the_cause_of_what_blocks_comes_before_it(results: list[Result], hosts: int, steps: list[tuple[str, str, str]]) -> None:
     report = build(host("a", *results, services=[explained(IDLE, POOL)]), *[host("b", *results) for _number in range(hosts - 1)])
     assert [(step.do, step.how, step.where) for step in report.steps[:-1]] == steps
-    assert report.document["verdict"] == "not_ready"
+    causes = [step.explained for step in report.steps]
+    assert causes == [step.do == "It is database_idle." for step in report.steps]
+    page = "".join(html.render(report))
+    assert (page.count('<a href="#why">It is database_idle.</a>'), 'id="why"' in page) == (sum(causes), True)
 
 
 def test_counts_of_a_host_are_findings_and_checks() -> None:
