@@ -66,7 +66,6 @@ CAUSES = {
     "idle-transactions": Cause("app", "database_idle", ("databases.idle_in_transaction", "databases.lock_wait"), r"stock",
                                ("databases.lock_wait", "databases.pool_wait"), cause="idle-tx"),
     "lock": Cause("app", "lock", ("goroutines.blocked",), r"shop", cause="lock", flags="-hold 60ms"),
-    # 4 MiB an order took 38 % of the CPU time on a quick machine, and 40 % are what counts.
     "collector": Cause("app", "gc", ("memory.gc_cpu", "memory.gc_pause_p99"), r"shop", LATE, cause="gc"),
     # The only one that a machine without the controller cannot have as it is: see Quota.
     "cpu-quota": Cause("app", "cpu_quota", ("limits.gomaxprocs",), r"shop", LATE),
