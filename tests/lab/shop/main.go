@@ -37,7 +37,7 @@ var (
 	query      = flag.Duration("query", 0, "how long an order's query takes; 0: 2ms, and 200ms with -cause pool")
 	leave      = flag.Int("leave", 4, "transactions that -cause idle-tx leaves open, each with a row locked")
 	hold       = flag.Duration("hold", 20*time.Millisecond, "how long -cause lock holds its mutex")
-	allocate   = flag.Int("allocate", 6<<20, "bytes that an order allocates with -cause gc")
+	allocate   = flag.Int("allocate", 12<<20, "bytes that an order allocates with -cause gc")
 	live       = flag.Int("live", 64<<20, "bytes that stay in use with -cause gc")
 	files      = flag.Int("files", 64, "soft limit of descriptors with -cause files")
 	spare      = flag.Int("spare", 4, "descriptors that -cause files leaves free")
