@@ -1,11 +1,12 @@
 # Copyright: goready.preflight contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an X.509 certificate says of itself, read from DER without verifying anything.
+"""What an X.509 certificate says of itself, read from DER without verifying anything; and where Go programs have those they trust.
 
-Public: :class:`Certificate`, :func:`parse`, :func:`covers`. Python's ssl gives the fields of a certificate only where it was
-verified; the one that a service cannot verify is the one to be shown. The reader (RFC 5280, 4.1; X.690) knows the fields that
-are needed, is bounded by the bytes it is given, and raises ValueError for everything that is no certificate.
+Public: :class:`Certificate`, :func:`parse`, :func:`covers`, :data:`CA_FILES`, :data:`CA_FOLDERS`, :data:`PARTIAL_CHAIN`.
+Python's ssl gives the fields of a certificate only where it was verified; the one that a service cannot verify is the one to be
+shown. The reader (RFC 5280, 4.1; X.690) knows the fields that are needed, is bounded by the bytes it is given, and raises
+ValueError for everything that is no certificate.
 """
 from __future__ import annotations
 
@@ -16,6 +17,13 @@ from typing import Dict, Iterator, List, Tuple
 SIZE_LIMIT = 1 << 16    # bytes of one certificate
 NAMES_LIMIT = 200       # names that are kept
 TEXT_LIMIT = 256        # characters of one value
+
+#: crypto/x509, root_linux.go: the first file that can be read, and every file in the folders.
+CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/pki/tls/cacert.pem",
+            "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem")
+CA_FOLDERS = ("/etc/ssl/certs", "/etc/pki/tls/certs")
+#: X509_V_FLAG_PARTIAL_CHAIN: crypto/x509 lets a chain end at any certificate of the store.
+PARTIAL_CHAIN = 0x80000
 
 SEQUENCE, SET, OBJECT_ID, BIT_STRING, OCTET_STRING, UTC_TIME, GENERALIZED_TIME = 0x30, 0x31, 0x06, 0x03, 0x04, 0x17, 0x18
 SUBJECT_ALT_NAME = "2.5.29.17"

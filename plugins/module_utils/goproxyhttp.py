@@ -24,17 +24,13 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from ansible_collections.goready.preflight.plugins.module_utils import goproxyproto, httpprobe, netrc
+from ansible_collections.goready.preflight.plugins.module_utils import certificate, goproxyproto, httpprobe, netrc
 from ansible_collections.goready.preflight.plugins.module_utils.httpprobe import ProbeError
 from ansible_collections.goready.preflight.plugins.module_utils.redact import redact_url
 
 BODY_LIMIT = 1 << 20
 REDIRECTS = 10            # net/http, defaultCheckRedirect
 FALLBACK_SECONDS = 0.3    # net.Dialer, FallbackDelay (RFC 6555)
-# crypto/x509, root_linux.go: the first file that can be read, and every file in the folders.
-CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/pki/tls/cacert.pem",
-            "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem")
-CA_FOLDERS = ("/etc/ssl/certs", "/etc/pki/tls/certs")
 CA_FILE_LIMIT = 4 << 20
 CA_COUNT_LIMIT = 2000
 
@@ -340,7 +336,7 @@ class Client:
             context.hostname_checks_common_name = False  # crypto/x509, since Go 1.15
         except AttributeError:
             pass  # an OpenSSL that cannot
-        context.verify_flags |= 0x80000  # X509_V_FLAG_PARTIAL_CHAIN: crypto/x509 lets a chain end at any certificate of the store
+        context.verify_flags |= certificate.PARTIAL_CHAIN
         context.set_alpn_protocols([protocol])
         for path in self.ca_files():
             try:
@@ -354,12 +350,12 @@ class Client:
         named = self._environment.get("SSL_CERT_FILE")
         folders = self._environment.get("SSL_CERT_DIR")
         found: Dict[str, str] = {}
-        for path in [named] if named else list(CA_FILES):
+        for path in [named] if named else list(certificate.CA_FILES):
             if _regular(self._root + path):
                 found[os.path.realpath(self._root + path)] = path
                 break
         names: List[str] = []
-        for folder in folders.split(":") if folders else CA_FOLDERS:
+        for folder in folders.split(":") if folders else certificate.CA_FOLDERS:
             try:
                 names += ["%s/%s" % (folder, name) for name in sorted(os.listdir(self._root + folder)) if folder]
             except OSError:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import quote, urljoin
 
-from ansible_collections.goready.preflight.plugins.module_utils import certificate, goproxyhttp, httpprobe, latency, resolvconf
+from ansible_collections.goready.preflight.plugins.module_utils import certificate, httpprobe, latency, resolvconf
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Budget, Context
 from ansible_collections.goready.preflight.plugins.module_utils.httpprobe import Target
 from ansible_collections.goready.preflight.plugins.module_utils.redact import redact_text, redact_url
@@ -350,8 +350,8 @@ def unverified() -> Any:
 
 def load_store(context: Any) -> None:
     """The CA store that Go programs of this host use. ssl's default is that of the interpreter, which need not be the distribution's."""
-    file = next((path for path in goproxyhttp.CA_FILES if os.path.isfile(path)), None)
-    folder = next((path for path in goproxyhttp.CA_FOLDERS if os.path.isdir(path)), None)
+    file = next((path for path in certificate.CA_FILES if os.path.isfile(path)), None)
+    folder = next((path for path in certificate.CA_FOLDERS if os.path.isdir(path)), None)
     try:
         if file or folder:
             context.load_verify_locations(cafile=file, capath=folder)
@@ -374,7 +374,7 @@ class Trust:
         self.http2.set_alpn_protocols(["h2"])
         self.checking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.checking.check_hostname = False  # the name is compared apart, so that each fault is told by itself
-        self.checking.verify_flags |= 0x80000  # X509_V_FLAG_PARTIAL_CHAIN: crypto/x509 lets a chain end at any certificate of the store
+        self.checking.verify_flags |= certificate.PARTIAL_CHAIN
         self.nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: it ends where the server shows its certificate
         self.nobody.check_hostname = False
         path = ""

@@ -25,12 +25,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from ansible_collections.goready.preflight.plugins.module_utils import certificate
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context, Unavailable
 from ansible_collections.goready.preflight.plugins.module_utils.databases import driver, mysql, postgres, redis
 from ansible_collections.goready.preflight.plugins.module_utils.databases.target import (
     APPLICATION, SCHEMES, Failure, Target, parse, words,
 )
-from ansible_collections.goready.preflight.plugins.module_utils.goproxyhttp import CA_FILES
 from ansible_collections.goready.preflight.plugins.module_utils.redact import redact_url
 
 WORKERS = 4        # servers that are asked side by side
@@ -242,7 +242,7 @@ def postgres_environment(job: Job, home: str = "/nonexistent") -> Dict[str, str]
             env["PGSSLROOTCERT"] = options["sslrootcert"]
         elif options["sslmode"].startswith("verify-") and not os.path.exists(os.path.join(home, ".postgresql/root.crt")):
             # Go's drivers go by the system's store then (crypto/x509); libpq refuses to connect.
-            store = next((path for path in CA_FILES if os.path.exists(path)), None)
+            store = next((path for path in certificate.CA_FILES if os.path.exists(path)), None)
             if store is not None:
                 env["PGSSLROOTCERT"] = store
     for option, variable in (("sslcert", "PGSSLCERT"), ("sslkey", "PGSSLKEY")):

@@ -9,19 +9,16 @@ import json
 import shutil
 import socket
 import ssl
-import sys
 import threading
 import time
 from pathlib import Path
 
+import faulty_net
 import pytest
 from ansible_collections.goready.preflight.plugins.module_utils.collect import connections
 from ansible_collections.goready.preflight.plugins.module_utils.collecting import Context
 from hypothesis import given
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[5] / "tests/lab"))
-import faulty_net
 
 NETWORK = {"samples": 3, "window": 0.2, "timeout": 1, "redirects": 3}
 
@@ -143,7 +140,8 @@ def test_http(listener):
     assert server.accepted == 3
 
 
-def test_no_credentials_are_sent():
+def heard_by_server(answer, url):
+    """What is found of a server that answers one request with ``answer``, and the request."""
     heard = []
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
@@ -153,12 +151,17 @@ def test_no_credentials_are_sent():
             connection, _peer = server.accept()
             with connection:
                 heard.append(connection.recv(65536))
-                connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+                connection.sendall(answer)
 
         threading.Thread(target=hear, daemon=True).start()
-        found = one(f"http://user:hunter2@127.0.0.1:{server.getsockname()[1]}/", samples=1)
+        found = one(url.format(server.getsockname()[1]), samples=1)
+    return found, heard[0]
+
+
+def test_no_credentials_are_sent():
+    found, heard = heard_by_server(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", "http://user:hunter2@127.0.0.1:{}/")
     assert found["addresses"][0]["status"] == 401
-    assert heard[0].startswith(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:") and b"authorization" not in heard[0].lower()
+    assert heard.startswith(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:") and b"authorization" not in heard.lower()
     assert "hunter2" not in json.dumps(found)
 
 
@@ -200,21 +203,9 @@ def test_a_unix_socket_of_another_type(tmp_path, kind):
 
 @pytest.mark.parametrize(("path", "sent"), [("/stra\u00dfe?q=\u00fc", b"/stra%C3%9Fe?q=%C3%BC"), ("/a%20b?c=d&e", b"/a%20b?c=d&e")])
 def test_a_path_is_sent_in_ascii(path, sent):
-    heard = []
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen(5)
-
-        def hear() -> None:
-            connection, _peer = server.accept()
-            with connection:
-                heard.append(connection.recv(65536))
-                connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
-
-        threading.Thread(target=hear, daemon=True).start()
-        found = one(f"http://127.0.0.1:{server.getsockname()[1]}{path}", samples=1)
+    found, heard = heard_by_server(b"HTTP/1.1 204 No Content\r\n\r\n", "http://127.0.0.1:{}%s" % path)
     assert found["addresses"][0]["status"] == 204
-    assert heard[0].startswith(b"GET " + sent + b" HTTP/1.1\r\n")
+    assert heard.startswith(b"GET " + sent + b" HTTP/1.1\r\n")
 
 
 def test_samples_are_spread_over_the_window(listener):
@@ -476,7 +467,7 @@ def test_the_store_is_the_hosts_and_not_the_interpreters(listener, certificates,
     """A Python that is not the distribution's (/opt/python, conda) has a store of its own, or none."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nothing"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "nothing"))
-    monkeypatch.setattr(connections.goproxyhttp, "CA_FILES", (str(tmp_path / "none"), str(certificates / file)))
+    monkeypatch.setattr(connections.certificate, "CA_FILES", (str(tmp_path / "none"), str(certificates / file)))
     found = one(f"tls://localhost:{listener('tls', certificate=str(certificates / 'good.pem')).port}")
     assert next(row for row in found["addresses"] if row["address"] == "127.0.0.1")["chain"]["ok"] is (file == "ca.pem")
 

@@ -151,7 +151,7 @@ ENVIRONMENTS = {
 
 @pytest.mark.parametrize(("one", "credentials", "expected"), ENVIRONMENTS.values(), ids=ENVIRONMENTS)
 def test_environments_of_libpq(one, credentials, expected, monkeypatch):
-    monkeypatch.setattr(databases, "CA_FILES", ("/nonexistent/ca.pem", "/etc/passwd", "/etc/group"))
+    monkeypatch.setattr(databases.certificate, "CA_FILES", ("/nonexistent/ca.pem", "/etc/passwd", "/etc/group"))
     (job,), _broken = databases.jobs([one], [], credentials)
     environment = databases.postgres_environment(job)
     assert {key: environment.get(key) for key in expected} == expected
