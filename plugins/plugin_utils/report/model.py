@@ -854,23 +854,28 @@ def _mending_steps(mended: remediation.View | None) -> Iterator[Step]:
 
 
 class _Roots(NamedTuple):
-    """What blocks and is only a symptom, by the explanations. ``blocking`` and ``symptoms`` are (host, check, subject); ``roots`` are
-    the causes of those that block, which do not block themselves."""
+    """What blocks and is only a symptom, by the explanations. ``behind``: the checks of which every blocking result is one, with a
+    cause of it; ``roots`` are the causes of those that block, which do not block themselves."""
 
-    blocking: frozenset[tuple[str, str, str]]
-    symptoms: Mapping[tuple[str, str, str], explanation.Root]
+    behind: Mapping[str, explanation.Root]
     roots: Sequence[explanation.Root]
 
     @classmethod
-    def of(cls, roots: Iterable[explanation.Root], groups: Mapping[_Group, Sequence[tuple[str, Mapping[str, Any]]]]) -> _Roots:
-        blocking = frozenset((host, key[0], str(result.get("subject") or ""))
-                             for key, members in groups.items() if key[-1] == "blocker" for host, result in members)
-        behind = [(root, {(root.host, *result) for result in root.symptoms} & blocking) for root in roots]
-        return cls(blocking, {mark: root for root, marks in behind for mark in marks},
-                   [root for root, marks in behind if marks and (root.host, *root.result) not in blocking])
+    def of(cls, roots: Sequence[explanation.Root], groups: Mapping[_Group, Sequence[tuple[str, Mapping[str, Any]]]]) -> _Roots:
+        causes = {(root.host, *result): root for root in roots for result in root.symptoms}
+        if not causes:
+            return cls({}, [])
+        blocking: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        for key, members in groups.items():
+            if key[-1] == "blocker":
+                blocking[key[0]] += [(host, key[0], str(result.get("subject") or "")) for host, result in members]
+        known = {mark for marks in blocking.values() for mark in marks}
+        return cls({check: causes[marks[0]] for check, marks in blocking.items() if all(mark in causes for mark in marks)},
+                   [root for root in roots if (root.host, *root.result) not in known
+                    and any((root.host, *result) in known for result in root.symptoms)])
 
     def steps(self) -> Iterator[Step]:
-        """The causes, those with the most symptoms first."""
+        """The causes, those of the most services first."""
         same: dict[tuple[Any, ...], list[explanation.Root]] = defaultdict(list)
         for root in self.roots:
             same[root.cause, root.result].append(root)
@@ -881,9 +886,8 @@ class _Roots(NamedTuple):
 
     def cause_of(self, same: Sequence[Finding]) -> explanation.Root | None:
         """The cause of findings that are symptoms only; None where one stands for itself."""
-        checks = {finding.check for finding in same}
-        causes = [self.symptoms.get(mark) for mark in self.blocking if mark[1] in checks]
-        return causes[0] if causes and None not in causes else None
+        causes = [self.behind.get(finding.check) for finding in same]
+        return causes[0] if None not in causes else None
 
 
 def _steps(verdict: str, findings: Sequence[Finding], silent: Sequence[HostRow],
