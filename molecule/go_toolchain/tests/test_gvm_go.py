@@ -20,14 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import build_service
 import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tests/lab"))
-
-import build_service  # noqa: E402
-
 INVENTORY = os.environ.get("GOREADY_TEST_INVENTORY", str(ROOT / "molecule/default/inventory"))
 HOST = os.environ.get("GOREADY_TEST_HOST", "gofaults")
 WORK = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])

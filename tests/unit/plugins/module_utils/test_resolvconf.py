@@ -6,18 +6,14 @@ from __future__ import annotations
 
 import socket
 import struct
-import sys
 import threading
 import time
-from pathlib import Path
 
+import faulty_net
 import pytest
 from ansible_collections.goready.preflight.plugins.module_utils import resolvconf
 from hypothesis import given
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "tests/lab"))
-import faulty_net
 
 NAMES = {"api.lab.test": ["127.0.0.1", "::1"], "empty.lab.test": []}
 
